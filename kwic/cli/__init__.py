@@ -1,0 +1,1 @@
+"""Floor 3: the `kwic` command, one file per verb."""

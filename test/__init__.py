@@ -1,0 +1,1 @@
+"""The tests: trial in memory beside a few with real processes."""

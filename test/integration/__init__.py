@@ -1,0 +1,1 @@
+"""Tests that start real processes and use real sockets on loopback."""
