@@ -1,135 +1,120 @@
-"""What an upgrade request must look like (RFC 6455 4.2.1), and what is answered when it does not.
+"""What two instances say to each other in the HTTP upgrade: subprotocols and the `Kwic-` headers.
 
-The checks come in two steps, because between them somebody looks up whether the host and the path are served at all:
-:func:`read_target` says where a request wants to go, :func:`read_upgrade` whether it is a proper upgrade. Both raise
-:class:`~kwic.wire.http_head.HttpError` with the answer.
+    Kwic-Instance: <uuid of this process start> <node name>      request and response
+    Kwic-Nodes: <version> <count>                                response: how many nodes there are to meet, and of which view
+    Kwic-Met: <uuid>[, <uuid>…]                                  request: the instances to which the dialler has a tunnel already
+
+A header that cannot be read is taken for absent: the tunnel works without any of them.
 """
 
 from __future__ import annotations
 
-import binascii
-import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv6Address
+from uuid import UUID
 
-from kwic.wire.http_head import Headers, HttpError, RequestHead
+TUNNEL_SUBPROTOCOL = "kwic.1"
+"""The multiplexed tunnel."""
 
-WEBSOCKET_VERSION = "13"
+SOCKS_SUBPROTOCOL = "socks"
+"""One stream for each WebSocket, RFC 1928 to the letter."""
 
-_ABSOLUTE_FORM = re.compile(r"(https?|wss?)://([^/?#]*)([/?].*)?\Z", re.IGNORECASE)
-_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z_.~%-]+)(?::(\d{1,5}))?\Z")
-_UPGRADE_ANSWER = (("Upgrade", "websocket"), ("Connection", "Upgrade"))
+INSTANCE_HEADER = "Kwic-Instance"
+NODES_HEADER = "Kwic-Nodes"
+MET_HEADER = "Kwic-Met"
+
+NODE_NAME_MAXIMUM_CHARACTERS = 255
+"""The longest node name: the longest host name."""
+
+MET_MAXIMUM = 128
+"""Instances named in one header: 5 KiB of the 16 KiB that a head may have. The first are kept."""
+
+NUMBER_MAXIMUM_DIGITS = 18
+"""The longest number read: fits 64 bits."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Target:
-    """Where a request wants to go."""
+class Instance:
+    """Who is at the other end."""
 
-    authority: str
-    """``host:port``, lower case, port explicit, brackets around IPv6."""
-    path: str
-    query: str
+    uuid: str
+    """Of this process start; canonical, lower case."""
+
+    node: str
+    """The node's name, for people."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Upgrade:
-    """A proper upgrade request."""
+class Nodes:
+    """How many nodes stand behind the address that was dialled."""
 
-    key: str
-    protocols: tuple[str, ...]
-    """Subprotocols in the client's order of preference."""
-    origin: str | None
+    version: int
+    """Grows whenever nodes come or go."""
+
+    count: int
+    """How many there are."""
 
 
-def canonical_authority(text: str, *, secure: bool) -> str:
-    """:returns: ``host:port`` in the one form that can be compared.
+def format_instance(instance: Instance) -> str:
+    """The value of `Kwic-Instance`."""
+    return f"{instance.uuid} {instance.node}"
 
-    :param text: the value of a Host field, or the authority of a URI.
-    :param secure: whether the default port is 443 or 80.
-    :raises HttpError: 400 when it is not ``host`` or ``host:port``.
+
+def parse_instance(value: str | None) -> Instance | None:
+    """Read `Kwic-Instance`.
+
+    :param value: the header's value; None when it was absent.
+    :returns: the instance, or None when there is none to be read.
     """
-    match = _HOST.match(text)
-    if match is None:
-        raise HttpError(400, "the Host is malformed")
-    host, port = match[1].lower().removesuffix("."), int(match[2] or (443 if secure else 80))
-    if host.startswith("["):
-        try:
-            host = f"[{IPv6Address(host[1:-1])}]"
-        except ValueError as e:
-            raise HttpError(400, "the Host is malformed") from e
-    if not host or not 0 < port < 65536:
-        raise HttpError(400, "the Host is malformed")
-    return f"{host}:{port}"
+    uuid, _, node = (value or "").strip().partition(" ")
+    canonical = _uuid(uuid)
+    node = node.strip()
+    if canonical is None or len(node) > NODE_NAME_MAXIMUM_CHARACTERS or not node.isprintable():
+        return None
+    return Instance(uuid=canonical, node=node)
 
 
-def read_target(request: RequestHead, *, secure: bool) -> Target:
-    """:returns: where a request wants to go, of its target and its Host.
+def format_nodes(nodes: Nodes) -> str:
+    """The value of `Kwic-Nodes`."""
+    return f"{nodes.version} {nodes.count}"
 
-    :param secure: whether it came over TLS.
-    :raises HttpError: 400.
+
+def parse_nodes(value: str | None) -> Nodes | None:
+    """Read `Kwic-Nodes`.
+
+    :param value: the header's value; None when it was absent.
+    :returns: version and count, or None when there are none to be read.
     """
-    hosts = request.headers.all("host")
-    if len(hosts) != 1 or not hosts[0]:
-        raise HttpError(400, "exactly one Host is needed")
-    authority = canonical_authority(hosts[0], secure=secure)
-    target = request.target
-    absolute = _ABSOLUTE_FORM.match(target)
-    if absolute is not None:
-        if canonical_authority(absolute[2], secure=absolute[1].lower() in ("https", "wss")) != authority:
-            raise HttpError(400, "the target and the Host differ")
-        target = absolute[3] or "/"
-        target = target if target.startswith("/") else f"/{target}"
-    if not target.startswith("/") or "#" in target:
-        raise HttpError(400, "the target is malformed")
-    path, _, query = target.partition("?")
-    return Target(authority=authority, path=path, query=query)
+    words = (value or "").split()
+    if len(words) != 2 or not all(_is_number(word) for word in words):
+        return None
+    return Nodes(version=int(words[0]), count=int(words[1]))
 
 
-def read_upgrade(request: RequestHead) -> Upgrade:
-    """:returns: what a proper upgrade request asks for.
+def format_met(uuids: Iterable[str]) -> str:
+    """The value of `Kwic-Met`; at most 128 instances are named."""
+    return ", ".join(list(uuids)[:MET_MAXIMUM])
 
-    :raises HttpError: 400, 405, 426 or 505.
+
+def parse_met(value: str | None) -> frozenset[str]:
+    """Read `Kwic-Met`.
+
+    :param value: the header's value; None when it was absent.
+    :returns: the instances that can be read; others are left out.
     """
-    headers = request.headers
-    if request.method != "GET":
-        raise HttpError(405, "only GET can be upgraded to a WebSocket", (("Allow", "GET"),))
-    if request.version != (1, 1):
-        raise HttpError(505, "only HTTP/1.1 can be upgraded to a WebSocket")
-    if headers.get("upgrade") is None and headers.get("sec-websocket-key") is None:
-        raise HttpError(426, "only WebSockets are served here", _UPGRADE_ANSWER)
-    if not headers.has_element("upgrade", "websocket") or not headers.has_element("connection", "upgrade"):
-        raise HttpError(400, "not an upgrade to WebSocket: Upgrade or Connection is missing or wrong")
-    if headers.get("transfer-encoding") is not None or (headers.get("content-length") or "0") != "0":
-        raise HttpError(400, "an upgrade request has no body")
-    if headers.get("sec-websocket-version") != WEBSOCKET_VERSION:
-        raise HttpError(
-            426,
-            f"only version {WEBSOCKET_VERSION} of WebSocket is spoken here",
-            (("Sec-WebSocket-Version", WEBSOCKET_VERSION), *_UPGRADE_ANSWER),
-        )
-    return Upgrade(key=_key(headers), protocols=_protocols(headers), origin=_origin(headers))
+    words = (value or "").split(",", MET_MAXIMUM)[:MET_MAXIMUM]
+    return frozenset(uuid for word in words if (uuid := _uuid(word.strip())) is not None)
 
 
-def _key(headers: Headers) -> str:
-    keys = headers.all("sec-websocket-key")
+def _uuid(text: str) -> str | None:
+    """A UUID in its canonical form, or None."""
     try:
-        proper = len(keys) == 1 and len(binascii.a2b_base64(keys[0], strict_mode=True)) == 16
+        canonical = str(UUID(text))
     except ValueError:
-        proper = False
-    if not proper:
-        raise HttpError(400, "one Sec-WebSocket-Key of 16 bytes is needed")
-    return keys[0]
+        return None
+    return canonical if canonical == text.lower() else None
 
 
-def _protocols(headers: Headers) -> tuple[str, ...]:
-    protocols = headers.elements("sec-websocket-protocol")
-    if len(set(protocols)) != len(protocols):
-        raise HttpError(400, "a subprotocol is offered twice")
-    return protocols
-
-
-def _origin(headers: Headers) -> str | None:
-    origins = headers.all("origin")
-    if len(origins) > 1:
-        raise HttpError(400, "there is more than one Origin")
-    return origins[0] if origins else None
+def _is_number(word: str) -> bool:
+    """Whether it is a short number in ASCII digits."""
+    return word.isascii() and word.isdigit() and len(word) <= NUMBER_MAXIMUM_DIGITS

@@ -1,0 +1,63 @@
+"""Which path to try first.
+
+1. What was tried is left out, and so is what is leaving.
+2. The healthy before the suspected: a suspected path is used only when no other is left.
+3. Then the order of the configuration (`priority`).
+4. Then paths of this node before those through another, which cost a hop more.
+5. Then the fewest open streams, and among equals any.
+
+The own node stands behind health on purpose: a client is better served through a neighbour than through a silent tunnel of our own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Hashable, Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """What is known of one path."""
+
+    key: Hashable
+    """What it is, for the caller."""
+
+    local: bool = True
+    """Whether this node has it, and not another member of the cluster."""
+
+    healthy: bool = True
+    """Whether nothing speaks against it."""
+
+    leaving: bool = False
+    """Whether its far end asked for nothing new."""
+
+    load: int = 0
+    """Open streams."""
+
+    priority: int = 0
+    """Its place in the configuration: lower goes first."""
+
+
+def order(
+    candidates: Iterable[Candidate], *, random: Callable[[], float], tried: Collection[Hashable] = ()
+) -> list[Candidate]:
+    """Put paths in the order in which to try them.
+
+    :param candidates: what there is.
+    :param random: draws evenly from [0, 1), for ties.
+    :param tried: keys to leave out.
+    :returns: the best first.
+    """
+    usable = [one for one in candidates if not one.leaving and one.key not in tried]
+    return sorted(usable, key=lambda one: (not one.healthy, one.priority, not one.local, one.load, random()))
+
+
+def best(
+    candidates: Iterable[Candidate], *, random: Callable[[], float], tried: Collection[Hashable] = ()
+) -> Candidate | None:
+    """The path to try next.
+
+    :returns: the first of `order`, or None when none is left.
+    """
+    ranked = order(candidates, random=random, tried=tried)
+    return ranked[0] if ranked else None
