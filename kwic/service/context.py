@@ -1,0 +1,47 @@
+"""What every service of one gateway process shares."""
+
+from __future__ import annotations
+
+import socket
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from kwic.transport.connection_log import ConnectionLog
+from kwic.transport.resolver import FixedNames
+from kwic.transport.tls import Credentials
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """
+    The surroundings of a gateway.
+
+    :param reactor: everything that waits, listens or dials does it through this one.
+    :param credentials: our keys and those we trust; None when the file has no security.
+    :param names: fixed answers for host names and interfaces.
+    :param node: how this instance is called in logs and by its peers.
+    :param instance: a new identity for each start of a process.
+    :param properties: what was given with `-D` and in the file.
+    :param environ: the process's environment: proxies are looked for there.
+    :param connection_log: writes the OPENED and CLOSED lines.
+    :param log_clients: whether each client connection is logged, beside the tunnels.
+    :param grace_s: how long open streams may run on when the gateway stops.
+    """
+
+    reactor: Any
+    credentials: Credentials | None = None
+    names: FixedNames = field(default_factory=FixedNames)
+    node: str = field(default_factory=socket.gethostname)
+    instance: str = field(default_factory=lambda: str(uuid.uuid4()))
+    properties: Mapping[str, str] = field(default_factory=dict)
+    environ: Mapping[str, str] = field(default_factory=dict)
+    connection_log: ConnectionLog = field(default_factory=ConnectionLog)
+    log_clients: bool = False
+    grace_s: float = 30.0
+
+    @property
+    def identity(self) -> str:
+        """The value of the `Kwic-Instance` header (protocol.md, Upgrade)."""
+        return f"{self.instance} {self.node}"

@@ -1,0 +1,184 @@
+"""
+Dials the far end for one client: follows the plan of `policy.attempts` with real paths and a real clock.
+
+The plan says which attempt to begin and which to give up; this class chooses the path, carries the plan out, and tells it what happened.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from kwic.policy.attempts import Abandon, Attempts, Fail, Reason, Step, Succeed, Suspect, TryPath
+from kwic.policy.choice import best
+from kwic.service.path import Path, PathSource
+from kwic.transport.leg import Leg
+from kwic.wire.socks5 import Rep
+
+_REPS = {
+    Reason.NO_PATH: Rep.HOST_UNREACHABLE,
+    Reason.LOST: Rep.GENERAL_FAILURE,
+    Reason.TIMED_OUT: Rep.TTL_EXPIRED,
+}
+
+
+class Dial:
+    """
+    One client's dial.
+
+    :param clock: for the deadlines.
+    :param source: where the paths come from.
+    :param on_success: called with the far leg.
+    :param on_failure: called with the reason, as a SOCKS reply and in words.
+    :param timeout_s: seconds in all; None for what the source says.
+    """
+
+    def __init__(
+        self,
+        clock: Any,
+        source: PathSource,
+        *,
+        on_success: Callable[[Leg], None],
+        on_failure: Callable[[Rep, str], None],
+    ) -> None:
+        self._clock = clock
+        self._source = source
+        self._on_success = on_success
+        self._on_failure = on_failure
+        self._plan = Attempts(now_s=clock.seconds(), timeout_s=source.timeout_s)
+        self._running: list[_Running] = []
+        self._tried: set[Any] = set()
+        self._last_rep = Rep.GENERAL_FAILURE
+        self._timer: Any = None
+        self._stop_watching: Callable[[], None] = lambda: None
+
+    def start(self) -> None:
+        """Begin."""
+        self._stop_watching = self._source.watch(self._available)
+        self._take(self._plan.start())
+
+    def cancel(self) -> None:
+        """The client is gone."""
+        self._take(self._plan.cancel())
+
+    def _available(self) -> None:
+        if self._plan.waiting and self._best() is not None:
+            self._take(self._plan.available())
+
+    def _best(self) -> Path | None:
+        paths = {path.facts.key: path for path in self._source.paths()}
+        chosen = best([path.facts for path in paths.values()], random=random.random, tried=self._tried)
+        return None if chosen is None else paths[chosen.key]
+
+    def _take(self, steps: Iterable[Step]) -> None:
+        """Carry steps out; what they cause at once is a step of the same plan."""
+        for step in steps:
+            match step:
+                case TryPath():
+                    self._try()
+                case Suspect(attempt=number):
+                    self._running[number].path.suspect()
+                case Abandon(attempt=number):
+                    self._running[number].abandon()
+                case Succeed(attempt=number):
+                    self._succeed(self._running[number])
+                case Fail(reason=reason, detail=detail):
+                    self._fail(reason, detail)
+        self._set_timer()
+
+    def _try(self) -> None:
+        path = self._best()
+        if path is None:
+            self._take(self._plan.unavailable())
+            return
+        running = _Running(self, len(self._running), path)
+        self._running.append(running)
+        self._tried.add(path.facts.key)
+        self._take(self._plan.started(running.number, self._clock.seconds()))
+        running.begin()
+
+    def _succeed(self, running: _Running) -> None:
+        assert running.leg is not None
+        self._on_success(running.leg)
+
+    def _fail(self, reason: Reason, detail: str) -> None:
+        rep = _REPS.get(reason, self._last_rep)
+        self._on_failure(rep, detail or reason.value)
+
+    def _set_timer(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        deadline = self._plan.deadline_s
+        if deadline is None:
+            self._stop_watching()
+        else:
+            self._timer = self._clock.callLater(max(0.0, deadline - self._clock.seconds()), self._tick)
+
+    def _tick(self) -> None:
+        self._take(self._plan.tick(self._clock.seconds()))
+
+    # -- called by the attempts ---------------------------------------------------------------------------------------------
+
+    def acknowledged(self, running: _Running) -> None:
+        """A peer has begun to dial."""
+        self._take(self._plan.acknowledged(running.number, self._clock.seconds()))
+
+    def connected(self, running: _Running) -> None:
+        """A far end was dialled: it is taken, or came too late."""
+        steps = self._plan.connected(running.number)
+        if not steps and running.leg is not None:
+            running.leg.reset()
+        self._take(steps)
+
+    def refused(self, running: _Running, rep: Rep, why: str) -> None:
+        """A far end said no."""
+        self._last_rep = rep
+        self._take(self._plan.refused(running.number, f"{running.path.label}: {why}"))
+
+    def lost(self, running: _Running, why: str) -> None:
+        """A path broke."""
+        self._take(self._plan.lost(running.number, f"{running.path.label}: {why}"))
+
+
+class _Running:
+    """One attempt on one path."""
+
+    def __init__(self, dial: Dial, number: int, path: Path) -> None:
+        self._dial = dial
+        self.number = number
+        self.path = path
+        self.leg: Leg | None = None
+        self._abandon: Callable[[], None] = lambda: None
+        self._over = False
+
+    def begin(self) -> None:
+        self._abandon = self.path.dial(self)
+        if self._over and self.leg is None:
+            self._abandon()
+
+    def abandon(self) -> None:
+        self._over = True
+        self._abandon()
+
+    def acknowledged(self) -> None:
+        if not self._over:
+            self._dial.acknowledged(self)
+
+    def connected(self, leg: Leg) -> None:
+        self.leg = leg
+        if self._over:
+            leg.reset()
+            return
+        self._over = True
+        self._dial.connected(self)
+
+    def refused(self, rep: Rep, why: str) -> None:
+        if not self._over:
+            self._over = True
+            self._dial.refused(self, rep, why)
+
+    def lost(self, why: str) -> None:
+        if not self._over:
+            self._over = True
+            self._dial.lost(self, why)

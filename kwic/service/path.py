@@ -1,0 +1,208 @@
+"""
+A path: one way to the far end that a client wants, and what is known of it.
+
+    TunnelPath      a stream in a tunnel, opened with a name
+    EndpointPath    a connection of its own: TCP, TLS, or a WebSocket to a far end that speaks no tunnels
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, Protocol as Interface
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectError, ConnectionRefusedError, NoRouteError, TimeoutError
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.protocol import Factory
+from twisted.python.failure import Failure
+
+from kwic.errors import MisuseError
+from kwic.policy.choice import Candidate
+from kwic.transport.leg import Leg
+from kwic.transport.negotiation import Opener
+from kwic.transport.tunnel import Tunnel
+from kwic.wire.socks5 import Command, Rep
+
+
+class Attempt(Interface):
+    """Whoever began to dial a path and waits for what comes of it."""
+
+    def acknowledged(self) -> None:
+        """The peer lives and has begun to dial."""
+
+    def connected(self, leg: Leg) -> None:
+        """The far end was dialled."""
+
+    def refused(self, rep: Rep, why: str) -> None:
+        """The far end cannot be dialled on this path."""
+
+    def lost(self, why: str) -> None:
+        """The path broke before an answer came."""
+
+
+class Path(Interface):
+    """One way to the far end."""
+
+    @property
+    def facts(self) -> Candidate:
+        """What the choice between paths is made by."""
+
+    @property
+    def label(self) -> str:
+        """The path in a log line."""
+
+    def dial(self, attempt: Attempt) -> Callable[[], None]:
+        """
+        Begin.
+
+        :returns: what abandons the attempt.
+        """
+
+    def suspect(self) -> None:
+        """It did not acknowledge in time."""
+
+
+class PathSource(Interface):
+    """Where the paths of a service come from."""
+
+    #: Seconds that a client may wait for a path in all.
+    timeout_s: float
+
+    def paths(self) -> Sequence[Path]:
+        """The paths there are now."""
+
+    def watch(self, call: Callable[[], None]) -> Callable[[], None]:
+        """
+        Be called when paths may have come up.
+
+        :returns: what ends it.
+        """
+
+
+class TunnelPath:
+    """
+    A stream in a tunnel.
+
+    :param tunnel: the tunnel.
+    :param name: what to ask for: the rendezvous key, or the path of a service.
+    :param local: whether the tunnel leads to the far side, and not to another member of our own.
+    :param priority: lower goes first.
+    """
+
+    def __init__(self, tunnel: Tunnel, name: str, *, local: bool = True, priority: int = 0) -> None:
+        self._tunnel = tunnel
+        self._name = name
+        self._local = local
+        self._priority = priority
+
+    @property
+    def facts(self) -> Candidate:
+        """A suspect or draining tunnel comes last or not at all."""
+        tunnel = self._tunnel
+        return Candidate(
+            key=tunnel,
+            local=self._local,
+            healthy=not tunnel.suspect,
+            leaving=not tunnel.usable,
+            load=len(tunnel.streams),
+            priority=self._priority,
+        )
+
+    @property
+    def label(self) -> str:
+        """Whose tunnel, and the name."""
+        return f"{self._name} through {self._tunnel.peer}"
+
+    def dial(self, attempt: Attempt) -> Callable[[], None]:
+        """Open a stream and ask for the name."""
+
+        def on_reply(opener: Opener, rep: Rep) -> None:
+            if rep is Rep.SUCCEEDED:
+                attempt.connected(opener.leg())
+            else:
+                attempt.refused(rep, rep.meaning)
+
+        opener = Opener(
+            Command.CONNECT,
+            self._name,
+            on_acknowledged=attempt.acknowledged,
+            on_reply=on_reply,
+            on_lost=lambda opener: attempt.lost("the stream was reset"),
+        )
+        try:
+            stream = self._tunnel.open(opener)
+        except MisuseError as error:
+            attempt.lost(str(error))
+            return lambda: None
+        return stream.abortConnection
+
+    def suspect(self) -> None:
+        """Ask the peer for a sign of life, and prefer others until it comes."""
+        self._tunnel.suspect_now()
+
+
+class EndpointPath:
+    """
+    A connection of its own.
+
+    :param key: what it is, to be tried once for each client.
+    :param label: for the log.
+    :param endpoint: makes the endpoint for one attempt.
+    :param priority: its place in the configuration.
+    """
+
+    def __init__(
+        self, key: Hashable, label: str, endpoint: Callable[[], IStreamClientEndpoint], *, priority: int = 0
+    ) -> None:
+        self._key = key
+        self.label = label
+        self._endpoint = endpoint
+        self._priority = priority
+        #: Clients on it now.
+        self.load = 0
+        #: The last attempt went wrong: others are tried first.
+        self.failed = False
+
+    @property
+    def facts(self) -> Candidate:
+        """In the order of the configuration, those that worked last first."""
+        return Candidate(key=self._key, healthy=not self.failed, load=self.load, priority=self._priority)
+
+    def dial(self, attempt: Attempt) -> Callable[[], None]:
+        """Connect. There is nobody in between who could acknowledge: this process did."""
+        attempt.acknowledged()
+        try:
+            waiting: Deferred[Any] = self._endpoint().connect(Factory.forProtocol(Leg))
+        except Exception:  # noqa: BLE001 - whatever an endpoint's construction raises is a failed attempt
+            self._not_connected(Failure(), attempt)
+            return lambda: None
+        waiting.addCallbacks(
+            self._connected, self._not_connected, callbackArgs=(attempt,), errbackArgs=(attempt,)
+        )
+        return waiting.cancel
+
+    def _connected(self, leg: Leg, attempt: Attempt) -> None:
+        self.failed = False
+        leg.when_ready(attempt.connected, lambda lost: attempt.lost(lost.getErrorMessage()))
+
+    def _not_connected(self, failure: Failure, attempt: Attempt) -> None:
+        if not failure.check(CancelledError):
+            self.failed = True
+            attempt.refused(rep_of(failure), failure.getErrorMessage())
+
+    def suspect(self) -> None:
+        """Nobody is in between."""
+        self.failed = True
+
+
+def rep_of(failure: Failure) -> Rep:
+    """What a failed dial is called in a SOCKS reply (RFC 1928 6)."""
+    if failure.check(ConnectionRefusedError):
+        return Rep.CONNECTION_REFUSED
+    if failure.check(TimeoutError):
+        return Rep.TTL_EXPIRED
+    if failure.check(NoRouteError):
+        return Rep.NETWORK_UNREACHABLE
+    if failure.check(ConnectError):
+        return Rep.HOST_UNREACHABLE
+    return Rep.GENERAL_FAILURE

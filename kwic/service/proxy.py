@@ -1,0 +1,114 @@
+"""
+A proxy service: each client that comes is joined with a connection that is dialled for it.
+
+Clients come on a listener (a leg), or in a tunnel (an acceptor); where they are to go, the service's path source says. A client is not read before the
+far end has answered, and is reset when there is no way to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from kwic.config.model import Service
+from kwic.service.dial import Dial
+from kwic.service.path import PathSource
+from kwic.service.relays import Relays
+from kwic.transport.leg import Leg
+from kwic.transport.negotiation import Acceptor
+from kwic.transport.relay import Relay
+from kwic.transport.tunnel import Tunnel
+from kwic.wire.socks5 import Rep
+
+
+class Proxy:
+    """
+    What a proxy service does with its clients.
+
+    :param service: what was asked for.
+    :param source: where its paths come from.
+    :param clock: for the deadlines.
+    :param relays: where its joined connections are counted.
+    """
+
+    log = Logger()
+
+    def __init__(self, service: Service, source: PathSource, clock: Any, relays: Relays) -> None:
+        self.service = service
+        self.source = source
+        self._clock = clock
+        self._relays = relays
+        #: Clients that wait for a path.
+        self.waiting = 0
+        self.served = 0
+        self.failed = 0
+
+    def client(self, near: Leg, who: str, refuse: Callable[[Leg], None] = Leg.reset) -> None:
+        """
+        Serve a client that came on a listener.
+
+        :param near: its leg, ready and paused.
+        :param who: the client in a log line.
+        :param refuse: what is done to it when there is no way.
+        """
+
+        def on_failure(rep: Rep, why: str) -> None:
+            self._gave_up(who, why)
+            near.on_lost = None
+            refuse(near)
+
+        dial = self._dial(lambda far: self._join(near, far), on_failure)
+        near.on_lost = partial(self._left, dial)
+        dial.start()
+
+    def request(self, acceptor: Acceptor, tunnel: Tunnel) -> None:
+        """Serve a client that came in a tunnel."""
+
+        def on_failure(rep: Rep, why: str) -> None:
+            self._gave_up(f"a client from {tunnel.peer}", why)
+            acceptor.refuse(rep)
+
+        dial = self._dial(lambda far: self._join(acceptor.accept(), far), on_failure)
+        acceptor.on_lost = partial(self._left, dial)
+        dial.start()
+
+    def _dial(self, on_success: Callable[[Leg], None], on_failure: Callable[[Rep, str], None]) -> Dial:
+        self.waiting += 1
+        return Dial(self._clock, self.source, on_success=on_success, on_failure=on_failure)
+
+    def _left(self, dial: Dial, *gone: Leg | Failure) -> None:
+        """The client went before it was served."""
+        self.waiting -= 1
+        dial.cancel()
+
+    def _join(self, near: Leg, far: Leg) -> None:
+        self.waiting -= 1
+        self.served += 1
+        for leg in (near, far):
+            set_bound(leg, self.service.maximum_pending_bytes)
+        relay = Relay(near, far, self._clock, on_done=lambda: self._relays.remove(relay))
+        self._relays.add(relay)
+        relay.start()
+
+    def _gave_up(self, who: str, why: str) -> None:
+        self.waiting -= 1
+        self.failed += 1
+        self.log.warn(
+            "Connection to {target} failed [{who}]: {why}",
+            target=" or ".join(map(str, self.service.connects)),
+            who=who,
+            why=why,
+        )
+
+
+def set_bound(leg: Leg, pending_bytes: int) -> None:
+    """Pause the opposite leg when more than this waits to be written on one (`maximum.pending.bytes`)."""
+    transport: Any = leg.transport
+    if hasattr(transport, "high_bytes"):
+        transport.high_bytes = pending_bytes
+    elif hasattr(transport, "bufferSize"):
+        transport.bufferSize = pending_bytes

@@ -1,0 +1,370 @@
+"""
+The tunnels kept to every node behind one address.
+
+Each address of the name gets a peer (or as many as `prepared.connection.count` says). Where one address hides several nodes – a load balancer, a
+redirecting balancer – a scout dials until the missing node was met; when there are more tunnels than wanted then, a doubled one is given up. So a node
+that comes back is covered again within seconds, whoever stands in between.
+
+A far end that speaks no `kwic.1` is *plain*: every client gets a WebSocket of its own there.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from kwic.config.model import Address, Liveness, Options, TlsOptions
+from kwic.policy.backoff import Backoff
+from kwic.policy.coverage import Coverage, Missing, surplus
+from kwic.policy.liveness import FAST, NORMAL
+from kwic.service.context import Context
+from kwic.service.offer import Offer
+from kwic.service.peer import Peer
+from kwic.service.switchboard import Switchboard
+from kwic.service.watch import Watched
+from kwic.transport.addresses import AddressLookup
+from kwic.transport.stream import Stream
+from kwic.transport.tls import peer_identity
+from kwic.transport.tunnel import Tunnel
+from kwic.transport.websocket_client import WebSocketEndpoint, WebSocketRefused
+
+SUBPROTOCOL = "kwic.1"
+#: Seconds between two looks at whether something is missing.
+TEND_S = 1.0
+#: Seconds between two resolutions of the name, while tunnels are up; attempts resolve anew by themselves.
+RESOLVE_S = 10.0
+#: The longest wait between two dials for a node that is known to be missing, and for one that may be.
+SCOUT_KNOWN_S = 2.0
+SCOUT_PERHAPS_S = 30.0
+#: Silence is answered and taken for death after these times.
+LIVENESS = {Liveness.NORMAL: NORMAL, Liveness.FAST: FAST}
+
+
+@dataclass(frozen=True, kw_only=True)
+class UplinkOptions:
+    """How an uplink dials."""
+
+    tls: TlsOptions = TlsOptions()
+    maximum_redirects: int = 3
+    retry_maximum_s: float = 30.0
+    prepared: int = 1
+    liveness: Liveness = Liveness.NORMAL
+    inactivity_timeout_s: float | None = None
+    maximum_message_bytes: int = 131072
+
+    @classmethod
+    def of(cls, options: Options, tls: TlsOptions, prepared: int | None) -> UplinkOptions:
+        """From the options of a service."""
+        return cls(
+            tls=tls,
+            maximum_redirects=options.http_maximum_redirects,
+            retry_maximum_s=options.socks_retry_maximum_interval_s,
+            prepared=max(1, prepared or 1),
+            liveness=options.liveness,
+            inactivity_timeout_s=options.ws_inactivity_timeout_s,
+            maximum_message_bytes=options.ws_maximum_message_bytes,
+        )
+
+
+class Uplink(Service, Watched):
+    """
+    Keeps tunnels to every node behind an address.
+
+    :param context: the gateway's surroundings.
+    :param address: where to dial.
+    :param options: how.
+    :param switchboard: what the streams that the other side opens may reach.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self, context: Context, address: Address, options: UplinkOptions, switchboard: Switchboard
+    ) -> None:
+        Watched.__init__(self)
+        self.context = context
+        self.address = address
+        self.options = options
+        self.switchboard = switchboard
+        #: The far end speaks no tunnels: each client gets a WebSocket of its own.
+        self.plain = False
+        self.peers: list[Peer] = []
+        self._offers: dict[str, Offer] = {}
+        self._scout: Peer | None = None
+        self._coverage = Coverage(options.prepared)
+        self._lookup = AddressLookup(context.reactor, address.host)
+        self._timer: Any = None
+        self._resolved_s = float("-inf")
+        self._redirected = False
+        self._leaving = False
+
+    # -- for the services ---------------------------------------------------------------------------------------------------
+
+    @property
+    def tunnels(self) -> Sequence[Peer]:
+        """The peers whose tunnels take new streams."""
+        return [peer for peer in self._all_peers() if peer.tunnel is not None and peer.tunnel.usable]
+
+    def offer(self, name: str) -> Offer:
+        """Offer a name on every tunnel, from now on."""
+        offer = self._offers[name] = Offer(self.context.reactor, name, lambda: list(self._up().values()))
+        return offer
+
+    def check(self) -> None:
+        """
+        Find out before the start what cannot work.
+
+        :raises SetupError: when the TLS options or stores do not allow to dial.
+        """
+        if self.address.secure and self.context.credentials is not None:
+            self.context.credentials.client_options(self.address.host, self.options.tls)
+
+    # -- Service ------------------------------------------------------------------------------------------------------------
+
+    def startService(self) -> None:
+        """Dial."""
+        Service.startService(self)
+        self._leaving = False
+        self._set_peers([None] * self.options.prepared)
+        self._tend()
+
+    def drain(self) -> None:
+        """Offer nothing more, and let the streams finish: the other side sends new ones elsewhere."""
+        self._leaving = True
+        for offer in self._offers.values():
+            offer.withdraw()
+        for peer in self._all_peers():
+            if peer.tunnel is not None:
+                peer.tunnel.drain()
+            peer.stopTrying()
+        self._cancel()
+
+    def stopService(self) -> None:
+        """End every tunnel."""
+        Service.stopService(self)
+        self._leaving = True
+        self._cancel()
+        for peer in self._all_peers():
+            peer.stop()
+        self.peers.clear()
+        self._scout = None
+
+    def _cancel(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+
+    # -- tending ------------------------------------------------------------------------------------------------------------
+
+    def _all_peers(self) -> list[Peer]:
+        return [*self.peers, self._scout] if self._scout is not None else list(self.peers)
+
+    def _up(self) -> Mapping[Peer, Tunnel]:
+        return {peer: peer.tunnel for peer in self._all_peers() if peer.tunnel is not None}
+
+    def _wanted(self) -> int:
+        return max(1, len(self._lookup.addresses)) * self.options.prepared
+
+    def _tend(self) -> None:
+        """See to it, once a second, that every node is reached."""
+        reactor = self.context.reactor
+        self._timer = reactor.callLater(TEND_S, self._tend)
+        now = reactor.seconds()
+        if now - self._resolved_s >= RESOLVE_S:
+            self._resolved_s = now
+            self._lookup.look_up(self._resolved)
+        if not self.plain:
+            self._send_scout(now)
+            self._give_up_surplus()
+
+    def _resolved(self, addresses: Sequence[str]) -> None:
+        """The name has these addresses now: one address is dialled by its name, several each by itself."""
+        if not self._leaving and self.running:
+            several: list[str | None] = list(addresses) if len(addresses) > 1 else [None]
+            self._set_peers([address for address in several for _ in range(self.options.prepared)])
+
+    def _set_peers(self, wanted: list[str | None]) -> None:
+        """Have one peer for each of these addresses; those that are right already stay."""
+        left = list(wanted)
+        for peer in tuple(self.peers):
+            if peer.dial_address in left:
+                left.remove(peer.dial_address)
+            elif peer.tunnel is None:
+                self.peers.remove(peer)
+                peer.stop()
+            elif left:
+                # A tunnel that is up is not given up for the way it was dialled.
+                peer.dial_address = left.pop(0)
+            # else: a surplus tunnel; `_give_up_surplus` decides which one goes.
+        for dial_address in left:
+            peer = self._new_peer(dial_address, self.options.retry_maximum_s)
+            self.peers.append(peer)
+            peer.start()
+
+    def _new_peer(self, dial_address: str | None, maximum_s: float) -> Peer:
+        return Peer(self, Backoff(random.random, maximum_s=maximum_s), dial_address)
+
+    def _missing(self, now: float) -> Missing:
+        nodes = [peer.node or peer.instance for peer, tunnel in self._up().items() if not tunnel.draining]
+        return self._coverage.missing(nodes, now)
+
+    def _send_scout(self, now: float) -> None:
+        """Dial on while nodes are missing that one of several tunnels through the same door may meet."""
+        behind_a_door = len(self._lookup.addresses) <= 1 or self._redirected
+        missing = self._missing(now)
+        waiting = any(peer.tunnel is None for peer in self.peers)
+        if missing is Missing.KNOWN and waiting:
+            return
+        if self._scout is None and behind_a_door and missing is not Missing.NONE and not waiting:
+            maximum_s = SCOUT_KNOWN_S if missing is Missing.KNOWN else SCOUT_PERHAPS_S
+            self._scout = self._new_peer(None, maximum_s)
+            self._scout.start()
+        elif self._scout is not None and missing is Missing.NONE and self._scout.tunnel is None:
+            self._scout.stop()
+            self._scout = None
+
+    def _give_up_surplus(self) -> None:
+        """Retire a doubled tunnel when there are more than wanted."""
+        up = {
+            peer: tunnel for peer, tunnel in self._up().items() if peer in self.peers and not tunnel.draining
+        }
+        if len(up) <= self._wanted():
+            return
+        instances = {peer: peer.instance for peer in up}
+        streams = {peer: len(tunnel.streams) for peer, tunnel in up.items()}
+        peer = surplus(instances, streams)
+        if peer is not None:
+            self.peers.remove(peer)
+            self.log.info("{peer}: one tunnel to {node} is enough", peer=peer.label, node=peer.node)
+            peer.retire()
+
+    def nodes_announced(self, count: int | None) -> None:
+        """The other side says how many nodes it has: whoever waits to dial again may dial now."""
+        self._coverage.announced(count)
+        if self._missing(self.context.reactor.seconds()) is Missing.KNOWN:
+            for peer in self._all_peers():
+                peer.hurry()
+
+    # -- called by the peers ------------------------------------------------------------------------------------------------
+
+    def endpoint(self, peer: Peer) -> IStreamClientEndpoint:
+        """What a peer dials in one attempt."""
+        return self.websocket(
+            dial_address=peer.dial_address,
+            protocols=(SUBPROTOCOL,),
+            met=[other.instance for other in self._up() if other is not peer and other.instance],
+        )
+
+    def websocket(
+        self, *, protocols: Sequence[str] = (), dial_address: str | None = None, met: Sequence[str] = ()
+    ) -> WebSocketEndpoint:
+        """A WebSocket to the address."""
+        headers = {"Kwic-Instance": self.context.identity}
+        if met:
+            headers["Kwic-Met"] = ", ".join(met)
+        options = self.options
+        return WebSocketEndpoint(
+            self.context.reactor,
+            self.address,
+            credentials=self.context.credentials,
+            tls=options.tls,
+            protocols=protocols,
+            headers=headers if protocols else {},
+            maximum_redirects=options.maximum_redirects,
+            dial_address=dial_address,
+            proxy=self.context.proxy_for(self.address),
+            maximum_message_bytes=None if protocols else options.maximum_message_bytes,
+            inactivity_timeout_s=None if protocols else options.inactivity_timeout_s,
+            connection_log=self.context.connection_log,
+        )
+
+    def build_tunnel(self, peer: Peer) -> Tunnel:
+        """The tunnel for a link that a peer opened."""
+        return Tunnel(
+            peer,
+            self.context.reactor,
+            dialer=True,
+            timing=LIVENESS[self.options.liveness],
+            limits=self.context.limits,
+            peer=peer.label,
+        )
+
+    def tunnel_up(self, peer: Peer) -> None:
+        """A peer's tunnel is up: see who is there, offer our names, ask for the nodes."""
+        assert peer.tunnel is not None
+        transport: Any = peer.tunnel.transport
+        headers = transport.response_headers
+        peer.instance, _, peer.node = headers.get("kwic-instance", "").partition(" ")
+        self._redirected = self._redirected or str(transport.uri) != str(self.address)
+        now = self.context.reactor.seconds()
+        known = {other.instance for other in self._up() if other is not peer}
+        self._coverage.reached(peer.node or peer.instance, now)
+        count = headers.get("kwic-nodes", "").partition(" ")[2]
+        if count.isdigit():
+            self._coverage.announced(int(count))
+        if peer is self._scout:
+            if peer.instance in known:
+                peer.tunnel.close()
+                return
+            self.peers.append(peer)
+            self._scout = None
+        self.log.info("tunnel to {node} is up ({peer})", node=peer.node or "?", peer=peer.label)
+        for offer in self._offers.values():
+            offer.tunnel_up(peer.tunnel)
+        self.changed()
+
+    def stream_opened(self, peer: Peer, stream: Stream) -> None:
+        """The other side opened a stream."""
+        assert peer.tunnel is not None
+        self.switchboard.connect(peer.tunnel, stream, peer_identity(peer.tunnel.transport))
+
+    def peer_changed(self, peer: Peer) -> None:
+        """A tunnel is suspect, trusted again, or draining."""
+        if peer.tunnel is not None and peer.tunnel.draining and peer in self.peers and not self._leaving:
+            # The node leaves: its place is dialled anew at once, while its streams run on.
+            self.peers.remove(peer)
+            self._set_peers([other.dial_address for other in self.peers] + [peer.dial_address])
+            peer.retire()
+        self.changed()
+
+    def tunnel_down(self, peer: Peer, reason: Failure) -> None:
+        """A tunnel is gone."""
+        if peer.node or peer.instance:
+            self._coverage.reached(peer.node or peer.instance, self.context.reactor.seconds())
+        if peer is not self._scout:
+            self.log.info(
+                "tunnel to {node} is gone ({peer}): {reason}",
+                node=peer.node or "?",
+                peer=peer.label,
+                reason=reason.getErrorMessage(),
+            )
+        peer.instance = ""
+        self.changed()
+
+    def attempt_failed(self, peer: Peer, reason: Failure) -> None:
+        """An attempt to dial failed: perhaps because tunnels are not spoken there."""
+        refused = reason.check(WebSocketRefused)
+        if refused and reason.value.no_subprotocol and not self._up():  # type: ignore[union-attr]
+            self._go_plain()
+
+    def _go_plain(self) -> None:
+        """The far end is an ordinary WebSocket server."""
+        if not self.plain:
+            self.plain = True
+            self.log.info("{address} speaks no tunnels: one WebSocket for each client", address=self.address)
+            for peer in self._all_peers():
+                peer.stop()
+            self.peers.clear()
+            self.changed()
+
+    def try_tunnels_again(self) -> None:
+        """A plain far end failed: it may be another one next time."""
+        if self.plain and self.running and not self._leaving:
+            self.plain = False
+            self._set_peers([None] * self.options.prepared)

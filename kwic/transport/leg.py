@@ -1,0 +1,125 @@
+"""
+One side of a relayed connection.
+
+A leg is a protocol on any byte transport: a TCP connection, TLS over one, a WebSocket, a stream in a tunnel. It is paused from its first
+moment: nothing is read from a client before the far end has answered, so that a failed dial can be tried again elsewhere and nothing is
+lost. `Relay` gives a leg its sink and lets it run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.interfaces import (
+    IHalfCloseableProtocol,
+    IHandshakeListener,
+    ISSLTransport,
+    ITCPTransport,
+)
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+
+def can_half_close(transport: object) -> bool:
+    """
+    Whether an end of stream can be sent on a transport while the other direction flows on.
+
+    TLS over TCP claims to, and must not be believed: it would close the raw connection below the session (RFC 8446 6.1 wants a
+    close_notify first). WebSocket has no half-close at all (RFC 6455 1.4).
+    """
+    declared = getattr(transport, "half_closes", None)
+    if declared is not None:
+        return bool(declared)
+    return ITCPTransport.providedBy(transport) and not ISSLTransport.providedBy(transport)
+
+
+def tune(transport: object) -> None:
+    """Send small writes at once and let the kernel notice a peer that vanished, where the transport has such knobs."""
+    if ITCPTransport.providedBy(transport):
+        transport.setTcpNoDelay(True)  # type: ignore[attr-defined]
+        transport.setTcpKeepAlive(True)  # type: ignore[attr-defined]
+
+
+@implementer(IHalfCloseableProtocol, IHandshakeListener)
+class Leg(Protocol):
+    """
+    A connection that waits, paused, to be joined to another one.
+
+    :param on_ready: called with the leg once when its transport can carry bytes (after the TLS handshake where there is one).
+    :param on_lost: called with the leg and the reason when the connection ends before the leg was joined.
+    :param early: bytes that were read from this connection already, by whoever negotiated on it.
+    """
+
+    def __init__(
+        self,
+        on_ready: Callable[[Leg], None] | None = None,
+        on_lost: Callable[[Leg, Failure], None] | None = None,
+        early: bytes = b"",
+    ) -> None:
+        self._on_ready = on_ready
+        self._is_ready = False
+        self.on_lost = on_lost
+        self.early = early
+        self.lost: Failure | None = None
+        self.sink: Callable[[bytes], None] = self._keep
+        self.on_end: Callable[[Leg], None] | None = None
+
+    def connectionMade(self) -> None:
+        """Stop reading at once, unless TLS still has to shake hands."""
+        tune(self.transport)
+        if ISSLTransport.providedBy(self.transport) and not hasattr(self.transport, "half_closes"):
+            return
+        self._ready()
+
+    def handshakeCompleted(self) -> None:
+        """TLS is up: from here on nothing is read until the leg is joined."""
+        self._ready()
+
+    def when_ready(self, on_ready: Callable[[Leg], None], on_lost: Callable[[Failure], None]) -> None:
+        """
+        Learn when the leg can carry bytes, which may be now.
+
+        :param on_lost: the connection ended before that.
+        """
+        if self.lost is not None:
+            on_lost(self.lost)
+        elif self._is_ready:
+            on_ready(self)
+        else:
+            self._on_ready = on_ready
+            self.on_lost = lambda leg, reason: on_lost(reason)
+
+    def _ready(self) -> None:
+        self._is_ready = True
+        self.transport.pauseProducing()
+        if self._on_ready is not None:
+            self._on_ready(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Hand bytes to the other leg."""
+        self.sink(data)
+
+    def _keep(self, data: bytes) -> None:
+        # A transport may deliver the rest of one read after it was paused; that much is kept and no more comes.
+        self.early += data
+
+    def readConnectionLost(self) -> None:
+        """The peer sent its end of stream; the other direction may flow on."""
+        if self.on_end is not None:
+            self.on_end(self)
+
+    def writeConnectionLost(self) -> None:
+        """Our own end of stream was sent; nothing to do."""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Both directions are over, in order or by a reset."""
+        self.lost = reason
+        if self.on_lost is not None:
+            on_lost, self.on_lost = self.on_lost, None
+            on_lost(self, reason)
+
+    def reset(self) -> None:
+        """End the connection abruptly, so that the peer sees a reset rather than an orderly end."""
+        if self.lost is None and self.transport is not None:
+            self.transport.abortConnection()

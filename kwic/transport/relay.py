@@ -1,0 +1,149 @@
+"""
+Joins two legs: what one receives the other sends, and how one ends the other ends.
+
+    end of stream on one     -> end of stream on the other, while the opposite direction flows on
+    both ends of stream      -> both closed
+    reset of one             -> reset of the other
+    a slow reader on one     -> the other is paused: each leg's transport has the opposite leg as its producer
+
+A leg that cannot be half-closed (TLS, WebSocket) is closed once the answer has been quiet for a while instead: closing at once would cut off
+the answer to a request whose sender has finished, never closing would keep the far end waiting for an end that was already there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime, ITransport
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from kwic.transport.leg import Leg, can_half_close
+
+#: Quiet seconds after which a leg that cannot be half-closed is closed, when the opposite leg has sent its end of stream.
+LINGER_S = 10.0
+#: Seconds that a closing leg may take to send what it has buffered and to say goodbye, before it is aborted.
+CLOSING_S = 60.0
+
+
+@implementer(IPushProducer)
+class Source:
+    """A leg seen from the transport that writes what the leg reads: it can be paused, and it is never stopped from there."""
+
+    def __init__(self, transport: IPushProducer) -> None:
+        self.pauseProducing = transport.pauseProducing
+        self.resumeProducing = transport.resumeProducing
+
+    def stopProducing(self) -> None:
+        """The consumer is gone; its leg's `connectionLost` says how, and that decides what happens here."""
+
+
+class Relay:
+    """
+    Two legs joined.
+
+    :param near: the leg on which the client came.
+    :param far: the leg that was dialled for it.
+    :param clock: for the linger and closing deadlines.
+    :param on_done: called once, when both legs are gone.
+    """
+
+    def __init__(
+        self, near: Leg, far: Leg, clock: IReactorTime, on_done: Callable[[], None] = lambda: None
+    ) -> None:
+        self._clock = clock
+        self._on_done = on_done
+        self._opposite = {near: far, far: near}
+        self._ended: set[Leg] = set()
+        self._timers: dict[Leg, IDelayedCall] = {}
+
+    def start(self) -> None:
+        """Let both legs run."""
+        for leg, other in self._opposite.items():
+            leg.sink = other.transport.write
+            leg.on_end = self._half_closed
+            leg.on_lost = self._lost
+        for leg, other in self._opposite.items():
+            if leg.lost is None:
+                leg.transport.registerProducer(Source(other.transport), True)
+        for leg in tuple(self._opposite):
+            if leg.early:
+                early, leg.early = leg.early, b""
+                leg.sink(early)
+        for leg in tuple(self._opposite):
+            if leg.lost is None:
+                leg.transport.resumeProducing()
+            else:
+                self._lost(leg, leg.lost)
+
+    def abort(self) -> None:
+        """Reset both legs."""
+        for leg in tuple(self._opposite):
+            leg.reset()
+
+    def _half_closed(self, leg: Leg) -> None:
+        """Carry an end of stream over."""
+        self._ended.add(leg)
+        other = self._opposite[leg]
+        if other.lost is not None:
+            return
+        if other in self._ended:
+            self._close(other)
+            self._close(leg)
+        elif can_half_close(other.transport):
+            _release(other.transport)
+            other.transport.loseWriteConnection()
+        else:
+            self._linger(other)
+
+    def _linger(self, leg: Leg) -> None:
+        """Close a leg that cannot be half-closed once it has been quiet for a while."""
+        write = leg.sink
+
+        def heard(data: bytes) -> None:
+            self._timers[leg].reset(LINGER_S)
+            write(data)
+
+        leg.sink = heard
+        self._set_timer(leg, LINGER_S, lambda: self._close(leg))
+
+    def _close(self, leg: Leg) -> None:
+        """Close a leg in order, by a deadline."""
+        if leg.lost is not None:
+            return
+        _release(leg.transport)
+        leg.transport.loseConnection()
+        if leg.lost is None:
+            self._set_timer(leg, CLOSING_S, leg.reset)
+
+    def _set_timer(self, leg: Leg, delay_s: float, call: Callable[[], None]) -> None:
+        self._cancel_timer(leg)
+        self._timers[leg] = self._clock.callLater(delay_s, call)
+
+    def _cancel_timer(self, leg: Leg) -> None:
+        timer = self._timers.pop(leg, None)
+        if timer is not None and timer.active():
+            timer.cancel()
+
+    def _lost(self, leg: Leg, reason: Failure) -> None:
+        """Carry the end of a leg over: in order, or as a reset."""
+        self._cancel_timer(leg)
+        leg.sink = _drop
+        other = self._opposite[leg]
+        other.sink = _drop
+        if other.lost is not None:
+            self._on_done()
+        elif reason.check(ConnectionDone):
+            self._close(other)
+        else:
+            other.reset()
+
+
+def _drop(data: bytes) -> None:
+    """Nobody is left to read this."""
+
+
+def _release(transport: ITransport) -> None:
+    # Twisted's TLS transport does not close while a producer is registered.
+    transport.unregisterProducer()  # type: ignore[attr-defined]

@@ -1,0 +1,288 @@
+"""
+One stream of a tunnel as a Twisted transport.
+
+Outbound, bytes queue here until the session has credit and the link has room; a registered producer is paused while more than
+`HIGH_BYTES` wait. Inbound, bytes go straight to the protocol; while the protocol has paused us they wait here, and the credit they used is
+not returned: that is what stops the far sender, and no other stream (yamux specification, "Flow Control").
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.internet.interfaces import (
+    IAddress,
+    IConsumer,
+    IHalfCloseableProtocol,
+    IProtocol,
+    IPullProducer,
+    IPushProducer,
+    ITransport,
+)
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+if TYPE_CHECKING:
+    from kwic.transport.tunnel import Tunnel
+
+#: More than this waiting to be sent pauses the producer; at half of it the producer goes on.
+HIGH_BYTES = 65_536
+
+
+class Outbound(Enum):
+    """How far our own direction is."""
+
+    OPEN = "bytes may be written"
+    FINISHING = "an end of stream follows what is queued"
+    RESETTING = "a reset follows what is queued"
+    DONE = "nothing more goes out"
+
+
+class Inbound(Enum):
+    """How far the peer's direction is."""
+
+    OPEN = "bytes may arrive"
+    FINISHED = "the peer sent its end of stream; what is held is still to be delivered"
+    DELIVERED = "the protocol knows of the end of stream"
+    UNWANTED = "we closed: what still arrives while our last bytes leave is dropped"
+
+
+@implementer(ITransport, IConsumer, IPushProducer)
+class Stream:
+    """
+    A stream of a session, for one protocol.
+
+    :param tunnel: the tunnel it runs in.
+    :param number: its id in the session.
+    """
+
+    #: An end of stream is a frame of its own here (see `leg.can_half_close`).
+    half_closes = True
+    disconnecting = False
+
+    def __init__(self, tunnel: Tunnel, number: int) -> None:
+        self.tunnel = tunnel
+        self.number = number
+        self.protocol: IProtocol | None = None
+        self.connected = True
+        self.acknowledged = False
+        #: Carries no client: a registration, or news about the nodes. A draining tunnel does not wait for it.
+        self.housekeeping = False
+        #: Bytes that may wait unsent before the producer is paused.
+        self.high_bytes = HIGH_BYTES
+        self._outbound = Outbound.OPEN
+        self._inbound = Inbound.OPEN
+        self._queue: deque[bytes | memoryview] = deque()
+        self.queued_bytes = 0
+        self._held: deque[bytes] = deque()
+        self._owed_bytes = 0
+        self._paused = False
+        self._producer: IPushProducer | IPullProducer | None = None
+        self._streaming = True
+        self._producer_paused = False
+
+    def attach(self, protocol: IProtocol) -> None:
+        """Give the stream its first protocol."""
+        self.protocol = protocol
+        protocol.makeConnection(self)
+
+    def hand_over(self, protocol: IProtocol) -> None:
+        """Give the stream another protocol: the negotiation is over. The old one is not told."""
+        self.protocol = protocol
+        protocol.makeConnection(self)
+
+    # -- ITransport ---------------------------------------------------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        """Queue bytes; they leave when credit and link allow."""
+        if not data or self._outbound is not Outbound.OPEN:
+            return
+        self._queue.append(data)
+        self.queued_bytes += len(data)
+        if self._producer is not None and self.queued_bytes > self.high_bytes and not self._producer_paused:
+            self._producer_paused = True
+            if self._streaming:
+                self._producer.pauseProducing()  # type: ignore[union-attr]
+        self.tunnel.wants_to_send(self)
+
+    def writeSequence(self, data: list[bytes]) -> None:
+        """Queue several pieces."""
+        self.write(b"".join(data))
+
+    def loseWriteConnection(self) -> None:
+        """Send an end of stream behind what is queued; the peer's direction flows on."""
+        if self._outbound is Outbound.OPEN:
+            self._outbound = Outbound.FINISHING
+            self.tunnel.wants_to_send(self)
+
+    def loseConnection(self) -> None:
+        """Send what is queued and an end of stream, and want nothing more."""
+        self.disconnecting = True
+        self.loseWriteConnection()
+        if self._inbound is Inbound.OPEN:
+            self._inbound = Inbound.UNWANTED
+        self._give_up_held()
+        self._check_done()
+
+    def reset_when_sent(self) -> None:
+        """Send what is queued, then a reset: a refusal and its reason."""
+        if self._outbound in (Outbound.OPEN, Outbound.FINISHING):
+            self._outbound = Outbound.RESETTING
+            self.tunnel.wants_to_send(self)
+
+    def abortConnection(self) -> None:
+        """Reset both directions at once."""
+        if self.connected:
+            self.tunnel.reset(self)
+            self.lost(Failure(ConnectionAborted()))
+
+    def getPeer(self) -> IAddress:
+        """The other end of the tunnel's link."""
+        return self.tunnel.transport.getPeer()
+
+    def getHost(self) -> IAddress:
+        """This end of the tunnel's link."""
+        return self.tunnel.transport.getHost()
+
+    # -- IConsumer ----------------------------------------------------------------------------------------------------------
+
+    def registerProducer(self, producer: IPushProducer | IPullProducer, streaming: bool) -> None:
+        """Pause this producer while too much waits."""
+        if self._producer is not None:
+            raise RuntimeError(f"a producer is registered with stream {self.number} already")
+        if not self.connected:
+            producer.stopProducing()
+            return
+        self._producer, self._streaming, self._producer_paused = producer, streaming, False
+        if not streaming:
+            producer.resumeProducing()
+
+    def unregisterProducer(self) -> None:
+        """Forget the producer."""
+        self._producer = None
+
+    # -- IPushProducer: what the protocol says to what we deliver -----------------------------------------------------------
+
+    def pauseProducing(self) -> None:
+        """Deliver nothing; the far sender stops when its credit is used up."""
+        self._paused = True
+
+    def resumeProducing(self) -> None:
+        """Deliver what was held, and return the credit it used."""
+        self._paused = False
+        while self._held and not self._paused and self.connected:
+            self._deliver(self._held.popleft())
+        self._return_credit()
+        self._deliver_end()
+
+    def stopProducing(self) -> None:
+        """Close."""
+        self.loseConnection()
+
+    # -- called by the tunnel -----------------------------------------------------------------------------------------------
+
+    def received(self, data: bytes | memoryview) -> None:
+        """Bytes arrived; a view is one of what the link read."""
+        if self._inbound is Inbound.UNWANTED:
+            self.tunnel.consumed(self, len(data))
+        elif self._paused or self._held:
+            self._held.append(bytes(data))
+        else:
+            self._deliver(data)
+            self._return_credit()
+
+    def finished(self) -> None:
+        """The peer's end of stream arrived."""
+        if self._inbound is Inbound.UNWANTED:
+            self._inbound = Inbound.DELIVERED
+        else:
+            self._inbound = Inbound.FINISHED
+            self._deliver_end()
+        self._check_done()
+
+    def take(self, limit_bytes: int) -> bytes | memoryview | None:
+        """The next piece to send, at most so many bytes; None when nothing waits."""
+        if not self._queue:
+            return None
+        piece = self._queue.popleft()
+        if len(piece) > limit_bytes:
+            view = memoryview(piece)
+            piece = view[:limit_bytes]
+            self._queue.appendleft(view[limit_bytes:])
+        self.queued_bytes -= len(piece)
+        return piece
+
+    @property
+    def ending(self) -> Outbound | None:
+        """The end that is to be sent now, when everything queued is gone."""
+        if self._queue or self._outbound not in (Outbound.FINISHING, Outbound.RESETTING):
+            return None
+        return self._outbound
+
+    def sent(self) -> None:
+        """The queue shrank: let the producer go on."""
+        if (
+            self._producer is not None
+            and (self._producer_paused or not self._streaming)
+            and self.queued_bytes <= self.high_bytes // 2
+        ):
+            self._producer_paused = False
+            self._producer.resumeProducing()
+
+    def end_sent(self) -> None:
+        """Our end of stream is out."""
+        self._outbound = Outbound.DONE
+        protocol = IHalfCloseableProtocol(self.protocol, None)
+        if protocol is not None and not self.disconnecting:
+            protocol.writeConnectionLost()
+        self._check_done()
+
+    def lost(self, reason: Failure) -> None:
+        """The stream is over: tell the protocol, once."""
+        if not self.connected:
+            return
+        self.connected = False
+        self._outbound = Outbound.DONE
+        self._queue.clear()
+        self.queued_bytes = 0
+        self._held.clear()
+        self._producer = None
+        self.tunnel.forget(self)
+        if self.protocol is not None:
+            self.protocol.connectionLost(reason)
+
+    # -- within -------------------------------------------------------------------------------------------------------------
+
+    def _deliver(self, data: bytes | memoryview) -> None:
+        self._owed_bytes += len(data)
+        self.protocol.dataReceived(bytes(data))  # type: ignore[union-attr]
+
+    def _return_credit(self) -> None:
+        if self._owed_bytes and not self._paused and self.connected:
+            owed, self._owed_bytes = self._owed_bytes, 0
+            self.tunnel.consumed(self, owed)
+
+    def _give_up_held(self) -> None:
+        if self._held:
+            self._owed_bytes += sum(len(piece) for piece in self._held)
+            self._held.clear()
+
+    def _deliver_end(self) -> None:
+        if self._inbound is not Inbound.FINISHED or self._held or self._paused or not self.connected:
+            return
+        self._inbound = Inbound.DELIVERED
+        protocol = IHalfCloseableProtocol(self.protocol, None)
+        if protocol is None:
+            self.loseConnection()
+        else:
+            protocol.readConnectionLost()
+        self._check_done()
+
+    def _check_done(self) -> None:
+        """Both directions over, or ours over and the other one not wanted: the connection is done."""
+        over = (Inbound.DELIVERED, Inbound.UNWANTED)
+        if self.connected and self._outbound is Outbound.DONE and self._inbound in over:
+            self.lost(Failure(ConnectionDone()))

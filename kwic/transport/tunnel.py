@@ -1,0 +1,433 @@
+"""
+A tunnel: one session, its streams and its liveness, on any byte transport.
+
+The tunnel translates: bytes from the link feed the session, its events go to the streams, and what the session wants to say goes out in few,
+large messages. Streams with something to send take turns; while the link is full they wait. The link is always read: a slow reader stops its
+own stream by not returning credit, never the tunnel.
+
+Rejected: pausing the link when one stream's reader is slow (every other stream would stall), and a timer for the writes (an interactive byte
+would wait for it).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Protocol as Interface
+
+from twisted.internet.error import ConnectionAborted, ConnectionLost
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from kwic.errors import MisuseError, ProtocolError
+from kwic.policy.liveness import NORMAL, Action, Liveness, Timing
+from kwic.transport.stream import Outbound, Stream
+from kwic.wire import events as wire
+from kwic.wire.limits import Limits
+from kwic.wire.session import Session
+from kwic.wire.yamux import GoAwayCode
+
+#: One message carries at most so much (protocol.md, Session); larger ones are slower, smaller ones cost more each.
+MESSAGE_BYTES = 262_144
+#: What one stream may send before it is the next one's turn.
+TURN_BYTES = 65_536
+#: A stream that we closed and the peer did not is reset after so long: what TCP calls FIN-WAIT-2.
+HALF_OPEN_S = 60.0
+#: The round-trip time is measured at least so often, also while the tunnel is busy.
+MEASURE_S = 10.0
+
+
+class TunnelUser(Interface):
+    """Whoever a tunnel belongs to: it decides what becomes of the streams that the peer opens."""
+
+    def tunnel_up(self, tunnel: Tunnel) -> None:
+        """The tunnel can carry streams."""
+
+    def stream_opened(self, tunnel: Tunnel, stream: Stream) -> None:
+        """The peer opened a stream: attach a protocol to it, or reset it."""
+
+    def tunnel_changed(self, tunnel: Tunnel) -> None:
+        """The tunnel became suspect, is trusted again, or began to drain."""
+
+    def tunnel_down(self, tunnel: Tunnel, reason: Failure) -> None:
+        """The tunnel is gone and its streams with it."""
+
+
+@implementer(IPushProducer)
+class Tunnel(Protocol):
+    """
+    A session on the transport that this protocol is connected to.
+
+    :param user: who decides about the streams that the peer opens.
+    :param clock: for liveness and round-trip times.
+    :param dialer: whether this side dialled the link; its streams have odd numbers.
+    :param timing: when silence is answered with a ping and when it is death.
+    :param limits: the bounds of the session.
+    :param peer: what is known about the other end: shown in logs and on the status page.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        user: TunnelUser,
+        clock: IReactorTime,
+        *,
+        dialer: bool,
+        timing: Timing = NORMAL,
+        limits: Limits | None = None,
+        peer: str = "",
+    ) -> None:
+        self.user = user
+        self.clock = clock
+        self.peer = peer
+        self.session = Session(dialer=dialer, limits=limits)
+        self.streams: dict[int, Stream] = {}
+        self.rtt_s: float | None = None
+        self.up = False
+        self.up_since_s: float | None = None
+        self.bytes_in = 0
+        self.suspect = False
+        #: We told the peer, or the peer told us, that no new streams are wanted here.
+        self.draining = False
+        self._timing = timing
+        self._liveness = Liveness(timing, clock.seconds())
+        self._ready: deque[Stream] = deque()
+        self._waiting: set[Stream] = set()
+        self._pings: dict[int, float] = {}
+        self._half_open: deque[tuple[float, int]] = deque()
+        self._last_received_s = 0.0
+        self._measured_s = 0.0
+        self._check: IDelayedCall | None = None
+        self._blocked = False
+        self._busy = False
+        self._why: Failure | None = None
+        self._when_empty: Callable[[], None] | None = None
+
+    # -- state --------------------------------------------------------------------------------------------------------------
+
+    @property
+    def usable(self) -> bool:
+        """Whether a new stream may be opened."""
+        return self.up and not self.draining and self.session.can_open
+
+    # -- streams ------------------------------------------------------------------------------------------------------------
+
+    def open(self, protocol: Protocol) -> Stream:
+        """
+        Open a stream for a protocol.
+
+        :raises MisuseError: when the tunnel is not usable or too many opens are unanswered.
+        """
+        if not self.usable:
+            raise MisuseError(f"the tunnel to {self.peer} takes no new streams")
+        stream = Stream(self, self.session.open())
+        self.streams[stream.number] = stream
+        self._busy, was_busy = True, self._busy
+        try:
+            stream.attach(protocol)
+        finally:
+            self._busy = was_busy
+        self.flush()
+        return stream
+
+    def ping(self) -> None:
+        """Ask the peer for a sign of life now."""
+        if self.up and len(self._pings) < 8:  # noqa: PLR2004 - more unanswered ones would tell nothing new
+            self._pings[self.session.ping()] = self.clock.seconds()
+            self.flush()
+
+    def suspect_now(self) -> None:
+        """The peer left something unanswered: prefer other tunnels until it answers a ping."""
+        if self.up and not self.suspect:
+            self.suspect = True
+            self.log.info("tunnel to {peer} is suspect: no answer in time", peer=self.peer)
+            self.user.tunnel_changed(self)
+        self.ping()
+
+    def drain(self, when_empty: Callable[[], None] | None = None) -> None:
+        """
+        Tell the peer to open nothing more here; open streams run on.
+
+        :param when_empty: called when the last stream is gone.
+        """
+        self._when_empty = when_empty
+        if self.up:
+            self.draining = True
+            self.session.go_away(GoAwayCode.NORMAL)
+            self.flush()
+        self._check_empty()
+
+    def close(self) -> None:
+        """Say goodbye to the peer and end the link."""
+        if self.transport is not None:
+            self.transport.unregisterProducer()
+            self.transport.loseConnection()
+
+    def abort(self, why: str) -> None:
+        """End the link at once."""
+        self._why = self._why or Failure(ConnectionLost(why))
+        if self.transport is not None:
+            self.transport.abortConnection()
+
+    # -- called by the streams ----------------------------------------------------------------------------------------------
+
+    def wants_to_send(self, stream: Stream) -> None:
+        """A stream has bytes or an end to send."""
+        if stream not in self._waiting:
+            self._waiting.add(stream)
+            self._ready.append(stream)
+        self.flush()
+
+    def consumed(self, stream: Stream, size: int) -> None:
+        """A stream's protocol took bytes: return the credit."""
+        self.session.consumed(stream.number, size, self.clock.seconds(), self.rtt_s)
+        self.flush()
+
+    def reset(self, stream: Stream) -> None:
+        """A stream is to end abruptly."""
+        self.session.reset(stream.number)
+        self.flush()
+
+    def forget(self, stream: Stream) -> None:
+        """A stream is over for its protocol."""
+        self.streams.pop(stream.number, None)
+        self._waiting.discard(stream)
+        if not self.session.dead and self.session.is_open(stream.number):
+            self._half_open.append((self.clock.seconds() + HALF_OPEN_S, stream.number))
+        self._check_empty()
+
+    @property
+    def clients(self) -> int:
+        """How many streams carry a client."""
+        return sum(not stream.housekeeping for stream in self.streams.values())
+
+    def _check_empty(self) -> None:
+        if self._when_empty is not None and not self.clients:
+            call, self._when_empty = self._when_empty, None
+            call()
+
+    # -- sending ------------------------------------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Send what is ready, unless the link is full or this is called from within."""
+        if self._busy or self._blocked or not self.up:
+            return
+        self._busy = True
+        try:
+            while not self._blocked and self.up:
+                self._fill()
+                chunks = self.session.take_output()
+                if not chunks:
+                    return
+                self.transport.writeSequence(chunks)
+        finally:
+            self._busy = False
+
+    def _fill(self) -> None:
+        """Let the streams put one message's worth into the session, a turn each."""
+        room = MESSAGE_BYTES
+        while self._ready and room > 0:
+            stream = self._ready.popleft()
+            if stream in self._waiting:
+                room -= self._turn(stream, min(room, TURN_BYTES))
+
+    def _turn(self, stream: Stream, limit: int) -> int:
+        """One stream's turn: its bytes within credit and limit, then its end. It queues up again when it has more."""
+        sent = 0
+        number = stream.number
+        while sent < limit:
+            room = min(self.session.credit(number), limit - sent)
+            piece = stream.take(room) if room else None
+            if piece is None:
+                break
+            self.session.send(number, piece)
+            sent += len(piece)
+        ending = stream.ending
+        if stream.queued_bytes and self.session.credit(number):
+            self._ready.append(stream)
+        else:
+            self._waiting.discard(stream)
+        if ending is not None:
+            self._send_end(stream, ending)
+        if sent:
+            stream.sent()
+        return sent
+
+    def _send_end(self, stream: Stream, ending: Outbound) -> None:
+        if ending is Outbound.FINISHING:
+            self.session.finish(stream.number)
+            stream.end_sent()
+        else:
+            self.session.reset(stream.number)
+            stream.lost(Failure(ConnectionAborted()))
+
+    # -- IPushProducer: the link --------------------------------------------------------------------------------------------
+
+    def pauseProducing(self) -> None:
+        """The link is full."""
+        self._blocked = True
+
+    def resumeProducing(self) -> None:
+        """The link has room again."""
+        self._blocked = False
+        self.flush()
+
+    def stopProducing(self) -> None:
+        """The link is gone; `connectionLost` follows."""
+
+    # -- Protocol -----------------------------------------------------------------------------------------------------------
+
+    def connectionMade(self) -> None:
+        """The link is there: the session may begin."""
+        self.up = True
+        self.up_since_s = self._last_received_s = self.clock.seconds()
+        self._liveness = Liveness(self._timing, self.up_since_s)
+        self.transport.registerProducer(self, True)
+        self.ping()
+        self._check = self.clock.callLater(self._timing.ping_after_s, self._check_liveness)
+        self.user.tunnel_up(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Feed the session and tell the streams what came of it."""
+        self._last_received_s = self.clock.seconds()
+        self.bytes_in += len(data)
+        self._busy, was_busy = True, self._busy
+        try:
+            self._dispatch(self.session.receive(data))
+        except ProtocolError as error:
+            self._broken(error)
+        finally:
+            self._busy = was_busy
+        self.flush()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The link is gone, and all streams with it."""
+        if not self.up:
+            return
+        reason = self._why or reason
+        self.up = False
+        if self._check is not None and self._check.active():
+            self._check.cancel()
+        lost = Failure(ConnectionLost("the tunnel was lost"))
+        for stream in tuple(self.streams.values()):
+            stream.lost(lost)
+        self._ready.clear()
+        self._waiting.clear()
+        self.session.abandon()
+        self.user.tunnel_down(self, reason)
+
+    def _broken(self, error: ProtocolError) -> None:
+        """The peer broke a rule: say which, and close."""
+        self.log.warn("tunnel to {peer}: closed, {error}", peer=self.peer, error=error)
+        self.transport.writeSequence(self.session.take_output())
+        self._why = Failure(ConnectionLost(str(error)))
+        self.transport.loseConnection()
+        # A peer that breaks rules may also not answer a goodbye.
+        self.clock.callLater(1.0, self._abort_if_up)
+
+    def _abort_if_up(self) -> None:
+        if self.up:
+            self.abort("closed after a protocol error")
+
+    # -- events -------------------------------------------------------------------------------------------------------------
+
+    def _dispatch(self, events: Iterable[wire.Event]) -> None:
+        for event in events:
+            _HANDLERS[type(event)](self, event)
+
+    def _opened(self, event: wire.StreamOpened) -> None:
+        stream = Stream(self, event.stream)
+        stream.acknowledged = True
+        self.streams[event.stream] = stream
+        self.user.stream_opened(self, stream)
+
+    def _acknowledged(self, event: wire.StreamAcknowledged) -> None:
+        self._trust()
+        stream = self.streams.get(event.stream)
+        if stream is not None:
+            stream.acknowledged = True
+            tell = getattr(stream.protocol, "acknowledged", None)
+            if tell is not None:
+                tell()
+
+    def _received(self, event: wire.DataReceived) -> None:
+        stream = self.streams.get(event.stream)
+        if stream is not None:
+            stream.received(event.data)
+        elif self.session.is_open(event.stream):
+            self.session.reset(event.stream)
+
+    def _granted(self, event: wire.CreditGranted) -> None:
+        stream = self.streams.get(event.stream)
+        if stream is not None and stream.queued_bytes:
+            self.wants_to_send(stream)
+
+    def _finished(self, event: wire.StreamFinished) -> None:
+        stream = self.streams.get(event.stream)
+        if stream is not None:
+            stream.finished()
+
+    def _reset(self, event: wire.StreamReset) -> None:
+        stream = self.streams.get(event.stream)
+        if stream is not None:
+            stream.lost(Failure(ConnectionLost("the stream was reset by the peer")))
+
+    def _ponged(self, event: wire.PongReceived) -> None:
+        sent = self._pings.pop(event.value, None)
+        if sent is not None:
+            sample = self.clock.seconds() - sent
+            self.rtt_s = sample if self.rtt_s is None else 0.75 * self.rtt_s + 0.25 * sample
+            self._measured_s = self.clock.seconds()
+            self._trust()
+
+    def _went_away(self, event: wire.WentAway) -> None:
+        if not self.draining:
+            self.draining = True
+            self.log.info("tunnel to {peer}: the peer is leaving, new streams go elsewhere", peer=self.peer)
+            self.user.tunnel_changed(self)
+
+    def _trust(self) -> None:
+        if self.suspect:
+            self.suspect = False
+            self.log.info("tunnel to {peer} answers again", peer=self.peer)
+            self.user.tunnel_changed(self)
+
+    # -- liveness -----------------------------------------------------------------------------------------------------------
+
+    def _check_liveness(self) -> None:
+        now = self.clock.seconds()
+        self.session.tick()
+        while self._half_open and self._half_open[0][0] <= now:
+            _, number = self._half_open.popleft()
+            if self.session.is_open(number) and number not in self.streams:
+                self.session.reset(number)
+        verdict = self._liveness.check(now, self._last_received_s)
+        match verdict.action:
+            case Action.DEAD:
+                self.abort(f"nothing was received for {now - self._last_received_s:.1f} s")
+                return
+            case Action.SUSPECT:
+                self.suspect_now()
+            case Action.PING:
+                self.ping()
+            case Action.NOTHING:
+                if now - self._measured_s > MEASURE_S:
+                    self.ping()
+        self.flush()
+        self._check = self.clock.callLater(max(0.0, verdict.next_check_s - now), self._check_liveness)
+
+
+_HANDLERS: dict[type, Callable] = {
+    wire.StreamOpened: Tunnel._opened,
+    wire.StreamAcknowledged: Tunnel._acknowledged,
+    wire.DataReceived: Tunnel._received,
+    wire.CreditGranted: Tunnel._granted,
+    wire.StreamFinished: Tunnel._finished,
+    wire.StreamReset: Tunnel._reset,
+    wire.PongReceived: Tunnel._ponged,
+    wire.WentAway: Tunnel._went_away,
+}
