@@ -1,0 +1,409 @@
+"""Everything that is said to Autobahn is said here.
+
+A *channel* shakes hands and turns bytes into messages and messages into bytes (RFC 6455) for one connection. It is not a
+Twisted protocol for the connection: whoever holds that connection feeds it (:meth:`receive`) and hears from it through a
+:class:`ChannelUser`. :class:`Channel` is what the rest of KWIC knows; another frame codec has only to provide it.
+
+Autobahn does the handshakes and the frames. Its timers are all off (they count whole seconds on a global clock), it never
+closes the connection itself, its HTTP answers and its log are not used, and it sees only heads that were read strictly
+before (:mod:`kwic.wire.http_head`). Parsing stops while the reader is paused, so what was read already waits as bytes.
+"""
+
+# ruff: noqa: ARG002, D102 - Autobahn calls most of these methods, with arguments of its choice
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from autobahn.twisted.websocket import (
+    WebSocketClientFactory,
+    WebSocketClientProtocol,
+    WebSocketServerFactory,
+    WebSocketServerProtocol,
+)
+from autobahn.websocket.types import ConnectingRequest
+from twisted.internet.interfaces import IReactorTime, ITransport
+from twisted.logger import Logger
+
+from kwic.wire.http_head import HttpError, RequestHead, ResponseHead, render_head
+from kwic.wire.upgrade_request import WEBSOCKET_VERSION
+
+NORMAL = 1000
+GOING_AWAY = 1001
+PROTOCOL_ERROR = 1002
+NO_CODE = 1005
+ABNORMAL = 1006
+INVALID_PAYLOAD = 1007
+TOO_BIG = 1009
+INTERNAL_ERROR = 1011
+BAD_GATEWAY = 1014
+
+_SENDABLE_BELOW_3000 = frozenset({1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014})
+_REASON_BYTES = 123
+"""What is left of a control frame's 125 bytes after the code."""
+_CLOSE, _PING, _BINARY, _TEXT = 8, 9, 2, 1
+
+
+def is_close_code(code: int) -> bool:
+    """Whether a code may stand in a Close frame (RFC 6455 7.4 and the IANA registry)."""
+    return code in _SENDABLE_BELOW_3000 or 3000 <= code <= 4999
+
+
+class ChannelUser(Protocol):
+    """Whoever hears from a channel."""
+
+    def message_received(self, data: bytes, is_text: bool) -> None:
+        """A message came, or a part of one when the channel does not collect them."""
+
+    def close_received(self, code: int, reason: str) -> None:
+        """The other end's Close came; ours has been sent. Code 1005 when it carried none."""
+
+    def channel_failed(self, code: int, why: str) -> None:
+        """The other end broke a rule; our Close with that code has been sent."""
+
+
+class Channel(Protocol):
+    """The frames of one connection, after its handshake."""
+
+    user: ChannelUser
+    """To be set before the first :meth:`receive`."""
+
+    def receive(self, data: bytes) -> None:
+        """Take what was read from the connection."""
+
+    def send(self, data: bytes, *, text: bool = False) -> None:
+        """Write one message."""
+
+    def send_ping(self) -> None:
+        """Write a Ping."""
+
+    def send_close(self, code: int, reason: str) -> None:
+        """Write the Close frame; what comes in from here on is dropped, up to the other end's Close."""
+
+    def pause(self) -> None:
+        """Deliver nothing until :meth:`resume`."""
+
+    def resume(self) -> None:
+        """Deliver what waits, then what comes."""
+
+    def stop(self) -> None:
+        """Deliver nothing ever again."""
+
+    @property
+    def pending(self) -> bool:
+        """Whether there are bytes that wait for :meth:`resume`."""
+
+
+class _Log:
+    """Autobahn's log: what it has to say about the other end is said by us, what it has to say about bugs is kept."""
+
+    _log = Logger(namespace="kwic.transport.autobahn")
+
+    def debug(self, *args: object, **fields: object) -> None:
+        pass
+
+    trace = info = warn = debug
+
+    def error(self, message: str = "", **fields: object) -> None:
+        self._log.error("{message} {fields}", message=message, fields=fields)
+
+
+class _AutobahnChannel:
+    """What the client's and the server's channel have in common; mixed in before Autobahn's protocol class."""
+
+    log = _Log()
+    data: bytes
+    state: int
+    factory: Any
+    transport: Any
+    current_frame: Any
+    message_is_binary: bool
+    failedByMe: bool
+
+    STATE_CLOSED: int
+    STATE_CONNECTING: int
+    STATE_OPEN: int
+    STATE_CLOSING: int
+
+    user: ChannelUser
+    collect = True
+    reject_text = False
+    _paused = False
+    _consuming = False
+    _failure: str | None = None
+    _close_received = False
+
+    # -- Channel ----------------------------------------------------------------------------------------------------------
+
+    def receive(self, data: bytes) -> None:
+        if self.state != self.STATE_CLOSED:
+            self.data = self.data + data if self.data else data
+            self._consume()
+
+    def send(self, data: bytes, *, text: bool = False) -> None:
+        if self.state == self.STATE_OPEN:
+            self.sendFrame(opcode=_TEXT if text else _BINARY, payload=data)
+
+    def send_ping(self) -> None:
+        if self.state == self.STATE_OPEN:
+            self.sendFrame(opcode=_PING)
+
+    def send_close(self, code: int, reason: str) -> None:
+        self.sendCloseFrame(code=code, reasonUtf8=_truncated(reason))
+
+    def pause(self) -> None:
+        self._paused = True
+
+    def resume(self) -> None:
+        self._paused = False
+        if self.data:
+            self._consume()
+
+    def stop(self) -> None:
+        self.state = self.STATE_CLOSED
+        self.data = b""
+
+    @property
+    def pending(self) -> bool:
+        return bool(self.data)
+
+    def shake(self, head: bytes) -> None:
+        """Take the other end's part of the handshake, a whole head and nothing else.
+
+        :raises HttpError: when it is wrong; the channel is dead then.
+        """
+        self.data = head
+        self.processHandshake()
+        if self.state != self.STATE_OPEN:
+            self.stop()
+            raise HttpError(400, self._failure or "the handshake is wrong")
+
+    def _consume(self) -> None:
+        if self._consuming:
+            return  # called from within a delivery: the loop below goes on
+        self._consuming = True
+        try:
+            while (
+                not self._paused
+                and self.state in (self.STATE_OPEN, self.STATE_CLOSING)
+                and self.processData()
+            ):
+                pass
+        finally:
+            self._consuming = False
+
+    # -- what Autobahn calls -----------------------------------------------------------------------------------------------
+
+    def connectionMade(self) -> None:
+        self._connectionMade()
+
+    def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
+        self.transport.write(data)
+
+    def onOpen(self) -> None:
+        """Nothing is told from here, where Autobahn would swallow an exception: :meth:`shake` returns."""
+
+    def onMessageFrameData(self, payload: bytes) -> None:
+        if self.failedByMe:
+            return
+        if self.collect:
+            self.message_data.append(payload)
+        elif payload:
+            self._deliver(payload)
+
+    def onMessageFrameEnd(self) -> None:
+        """Frames are not assembled: their data is in the message already."""
+
+    def onMessageBegin(self, isBinary: bool) -> None:
+        self.message_is_binary = isBinary
+        self.message_data: list[bytes] = []
+        self.message_data_total_length = 0
+        if self.reject_text and not isBinary and not self.failedByMe:
+            self._fail_connection(PROTOCOL_ERROR, "a text message where only binary ones are allowed")
+
+    def onMessageEnd(self) -> None:
+        parts, self.message_data = self.message_data, []
+        if self.collect and parts and not self.failedByMe:
+            self._deliver(parts[0] if len(parts) == 1 else b"".join(parts))
+
+    def _deliver(self, payload: bytes) -> None:
+        if self.state == self.STATE_OPEN:
+            self.user.message_received(payload, not self.message_is_binary)
+
+    def onPong(self, payload: bytes) -> None:
+        """Any byte is a sign of life; a Pong needs no treatment of its own."""
+
+    def onCloseFrame(self, code: int | None, reasonRaw: bytes | None) -> bool:
+        """Autobahn's own refuses the registered codes 1012 to 1014 or closes the connection by itself."""
+        if self._close_received:
+            return False
+        try:
+            reason = (reasonRaw or b"").decode()
+        except UnicodeDecodeError:
+            self._fail_connection(INVALID_PAYLOAD, "the reason of the Close is not UTF-8")
+            return True
+        if code is not None and not is_close_code(code):
+            self._fail_connection(PROTOCOL_ERROR, f"{code} is not a close code")
+            return True
+        self._close_received = True
+        self.sendCloseFrame(code=code, isReply=True)
+        self.user.close_received(NO_CODE if code is None else code, reason)
+        return True
+
+    def sendCloseFrame(
+        self, code: int | None = None, reasonUtf8: bytes | None = None, isReply: bool = False
+    ) -> None:
+        if self.state == self.STATE_OPEN:
+            payload = b"" if code is None else code.to_bytes(2, "big") + (reasonUtf8 or b"")
+            self.sendFrame(opcode=_CLOSE, payload=payload)
+            self.state = self.STATE_CLOSING
+
+    def _fail_connection(self, code: int = GOING_AWAY, reason: str = "") -> None:
+        if self.state == self.STATE_OPEN and not self.failedByMe:
+            self.failedByMe = True
+            self.send_close(code, reason)
+            self.user.channel_failed(code, reason)
+        else:
+            self.failedByMe = True
+
+    def failHandshake(self, reason: str, code: int = 400, responseHeaders: object = None) -> None:
+        self._failure = reason
+        self.stop()
+
+    def dropConnection(self, abort: bool = False) -> None:
+        self.stop()
+
+    sendFrame: Callable[..., None]
+    processData: Callable[[], bool]
+    processHandshake: Callable[[], None]
+    _connectionMade: Callable[[], None]
+    websocket_protocol_in_use: str | None
+
+
+def _truncated(reason: str) -> bytes:
+    """A reason that fits into a Close frame, not cut within a character."""
+    return reason.encode()[:_REASON_BYTES].decode(errors="ignore").encode()
+
+
+class _ServerChannel(_AutobahnChannel, WebSocketServerProtocol):  # type: ignore[misc]
+    """Answers one handshake, with what was decided before it began."""
+
+    accept: tuple[str | None, dict[str, str]] = (None, {})
+
+    def onConnect(self, request: object) -> tuple[str | None, dict[str, str]]:
+        return self.accept
+
+
+_OPTIONS: dict[str, Any] = {
+    "failByDrop": False,
+    "openHandshakeTimeout": 0,
+    "closeHandshakeTimeout": 0,
+    "autoPingInterval": 0,
+}
+
+
+class ServerChannels:
+    """Makes the channels of a listener.
+
+    :param clock: never used by Autobahn, which must be given one.
+    """
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._factory = WebSocketServerFactory(reactor=clock, server="")
+        self._factory.setProtocolOptions(
+            versions=[int(WEBSOCKET_VERSION)], webStatus=False, allowNullOrigin=True, **_OPTIONS
+        )
+
+    def open(
+        self,
+        carrier: ITransport,
+        request: RequestHead,
+        *,
+        subprotocol: str | None,
+        headers: Sequence[tuple[str, str]],
+        limit_bytes: int | None,
+        reject_text: bool,
+    ) -> Channel:
+        """Accept an upgrade request that was found proper: the answer is written to the connection.
+
+        :param subprotocol: one of those that the request offers, or None.
+        :param headers: further fields of the answer.
+        :param limit_bytes: longer messages are refused with 1009; None: any length, delivered in parts as they come.
+        :raises HttpError: when Autobahn finds a fault that was overlooked.
+        """
+        channel = _ServerChannel()
+        channel.accept = (subprotocol, dict(headers))
+        _prepare(channel, self._factory, carrier, limit_bytes, reject_text)
+        wanted = ("host", "upgrade", "connection", "sec-websocket-key", "sec-websocket-version")
+        fields = [(name, request.headers.get(name) or "") for name in wanted]
+        protocols = request.headers.get("sec-websocket-protocol")
+        if protocols:
+            fields.append(("sec-websocket-protocol", protocols))
+        channel.shake(render_head("GET / HTTP/1.1", fields))
+        return channel
+
+
+class ClientChannel(_AutobahnChannel, WebSocketClientProtocol):  # type: ignore[misc]
+    """The client's channel: asks for an upgrade when it is made, and is open after :meth:`answered`.
+
+    :param host: with brackets when it is IPv6.
+    :param target: path and query.
+    :param headers: further fields of the request.
+    :param limit_bytes: longer messages are refused with 1009; None: any length, delivered in parts as they come.
+    """
+
+    def __init__(
+        self,
+        carrier: ITransport,
+        clock: IReactorTime,
+        *,
+        host: str,
+        port: int,
+        target: str,
+        protocols: Sequence[str],
+        headers: Sequence[tuple[str, str]],
+        limit_bytes: int | None,
+        reject_text: bool,
+    ) -> None:
+        super().__init__()
+        render_head(f"GET {target} HTTP/1.1", [("Host", host), *headers, *(("P", p) for p in protocols)])
+        self._request = ConnectingRequest(
+            host=host,
+            port=port,
+            resource=target,
+            headers=dict(headers),
+            useragent="",
+            protocols=list(protocols),
+        )
+        factory = WebSocketClientFactory(reactor=clock, protocols=list(protocols), useragent="")
+        factory.setProtocolOptions(serverConnectionDropTimeout=0, **_OPTIONS)
+        _prepare(self, factory, carrier, limit_bytes, reject_text)
+
+    def onConnecting(self, transport_details: object) -> ConnectingRequest:
+        return self._request
+
+    def onConnect(self, response: object) -> None:
+        pass
+
+    def answered(self, answer: ResponseHead) -> str | None:
+        """Take the answer to the request.
+
+        :param answer: one with status 101, read strictly.
+        :returns: the subprotocol that was agreed.
+        :raises HttpError: when it does not fit the request.
+        """
+        keep = ("upgrade", "connection", "sec-websocket-")
+        fields = [(name, value) for name, value in answer.headers if name.startswith(keep)]
+        self.shake(render_head("HTTP/1.1 101 Switching Protocols", fields))
+        return self.websocket_protocol_in_use
+
+
+def _prepare(
+    channel: _AutobahnChannel, factory: Any, carrier: ITransport, limit_bytes: int | None, reject_text: bool
+) -> None:
+    channel.factory = factory
+    channel.collect = limit_bytes is not None
+    channel.reject_text = reject_text
+    channel.maxMessagePayloadSize = limit_bytes or 0  # type: ignore[attr-defined]
+    channel.transport = carrier
+    channel.connectionMade()
