@@ -1,0 +1,90 @@
+"""What a store holds, whatever its format: private keys with their chains, trusted certificates, revocation lists."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+PrivateKey = (
+    rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
+)
+"""The kinds of key that TLS 1.2 and 1.3 can sign with."""
+
+
+class StoreFormat(Enum):
+    """How a store is laid out on disk; recognised by content."""
+
+    JKS = "JKS"
+    JCEKS = "JCEKS"
+    PKCS12 = "PKCS12"
+    PEM = "PEM"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeyEntry:
+    """A private key of ours and the certificates that vouch for it."""
+
+    alias: str
+    key: PrivateKey
+    chain: tuple[x509.Certificate, ...]
+    """The key's own certificate first, then its issuer, and so on; never empty."""
+
+    @property
+    def certificate(self) -> x509.Certificate:
+        """The certificate of the key itself."""
+        return self.chain[0]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Store:
+    """A keystore or a truststore, read."""
+
+    file: Path
+    format: StoreFormat
+    entries: tuple[KeyEntry, ...] = ()
+    certificates: tuple[tuple[str, x509.Certificate], ...] = ()
+    """Trusted certificates with their aliases."""
+    crls: tuple[x509.CertificateRevocationList, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What was skipped, one line each, for the log."""
+
+
+def public_key_bytes(certificate: x509.Certificate) -> bytes:
+    """:returns: the SubjectPublicKeyInfo in DER: equal for two certificates exactly when they are for the same key."""
+    return certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def private_key_identity(key: PrivateKey) -> bytes:
+    """:returns: what :func:`public_key_bytes` gives for the certificates of this key."""
+    return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def ordered_chain(leaf: x509.Certificate, others: list[x509.Certificate]) -> tuple[x509.Certificate, ...]:
+    """The leaf, its issuer, the issuer's issuer, as far as they are there; what does not belong is left out.
+
+    :param leaf: the certificate to begin with.
+    :param others: candidates, in any order, possibly with the leaf among them.
+    """
+    chain = [leaf]
+    remaining = [certificate for certificate in others if certificate != leaf]
+    while chain[-1].issuer != chain[-1].subject:
+        issuer = next((certificate for certificate in remaining if issued(certificate, chain[-1])), None)
+        if issuer is None:
+            break
+        chain.append(issuer)
+        remaining.remove(issuer)
+    return tuple(chain)
+
+
+def issued(issuer: x509.Certificate, subject: x509.Certificate) -> bool:
+    """Whether one certificate was signed by the key of the other."""
+    try:
+        subject.verify_directly_issued_by(issuer)
+    except Exception:  # noqa: BLE001 - wrong name, wrong kind of key, wrong signature, unknown algorithm: all mean no
+        return False
+    return True

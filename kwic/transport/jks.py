@@ -1,0 +1,301 @@
+"""The Java keystore formats JKS and JCEKS, read and written.
+
+Both have one layout: magic, version, number of entries, entries, SHA-1 over a salted password and all before. They differ
+in how a private key is sealed: JKS xors it with a SHA-1 key stream, JCEKS uses its own PBEWithMD5AndTripleDES. Neither
+protects much; the stores exist by the thousand and a gateway has to read them. A key's password equals the store's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.modes import CBC
+from cryptography.hazmat.primitives.padding import PKCS7
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_der_private_key,
+)
+
+from kwic.errors import SetupError
+from kwic.transport import der
+from kwic.transport.bounded_reader import BoundedReader, ShortError
+from kwic.transport.entries import KeyEntry, PrivateKey, Store, StoreFormat
+from kwic.transport.java_objects import JavaObjectSkipper
+from kwic.transport.pem import usable_key
+
+MAGIC = {bytes.fromhex("feedfeed"): StoreFormat.JKS, bytes.fromhex("cececece"): StoreFormat.JCEKS}
+
+_SALT_OF_DIGEST = b"Mighty Aphrodite"
+_SHA1_BYTES = 20
+_PRIVATE_KEY, _TRUSTED_CERTIFICATE, _SECRET_KEY = 1, 2, 3
+_SMALLEST_ENTRY_BYTES = 18  # tag, empty alias, date, length
+_ITERATIONS_LIMIT = 5_000_000  # what the JDK itself allows
+_ITERATIONS_WRITTEN = 20_000  # 10 ms here; the password lies in a file next to the store anyway
+_SALT_BYTES = 8
+_TRIPLE_DES_KEY_BYTES = 24
+_JKS_PROTECTOR = bytes.fromhex("2b060104012a02110101")  # 1.3.6.1.4.1.42.2.17.1.1
+_JCEKS_PROTECTOR = bytes.fromhex("2b060104012a021301")  # 1.3.6.1.4.1.42.2.19.1
+_X509 = b"X.509"
+
+
+@dataclass(kw_only=True)
+class _Contents:
+    """What was read so far."""
+
+    sealed: list[tuple[str, bytes, tuple[x509.Certificate, ...]]] = field(default_factory=list)
+    certificates: list[tuple[str, x509.Certificate]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def read_jks(file: Path, data: bytes, password: bytes | None) -> Store:
+    """Read a JKS or JCEKS store.
+
+    :param password: of the store and of its keys, in UTF-8; None to read trusted certificates without a check of
+        integrity, as keytool does.
+    :raises SetupError: wrong password, changed, cut short, or a key without password.
+    """
+    store_format = MAGIC[data[:4]]
+    body = data[:-_SHA1_BYTES]
+    if password is not None and not hmac.compare_digest(_digest(password, body), data[-_SHA1_BYTES:]):
+        raise SetupError(
+            f"{file}: the {store_format.value} store's check sum does not match: wrong password, or the file is damaged; "
+            "check the password-file"
+        )
+    try:
+        contents = _read_contents(file, BoundedReader(body[4:]))
+    except ShortError as error:
+        raise SetupError(
+            f"{file}: the {store_format.value} store is damaged: {error}; copy it again"
+        ) from error
+    return Store(
+        file=file,
+        format=store_format,
+        entries=tuple(_opened(file, sealed, password) for sealed in contents.sealed),
+        certificates=tuple(contents.certificates),
+        notes=tuple(contents.notes),
+    )
+
+
+def _read_contents(file: Path, reader: BoundedReader) -> _Contents:
+    contents = _Contents()
+    version = reader.u32()
+    if version not in {1, 2}:
+        raise ShortError(f"version {version}, only 1 and 2 exist")
+    count = reader.u32()
+    if count * _SMALLEST_ENTRY_BYTES > reader.remaining:
+        raise ShortError(f"{count} entries announced, {reader.remaining} bytes there")
+    for _ in range(count):
+        _read_entry(file, reader, version, contents)
+    if reader.remaining:
+        raise ShortError(f"{reader.remaining} bytes after the last entry")
+    return contents
+
+
+def _read_entry(file: Path, reader: BoundedReader, version: int, contents: _Contents) -> None:
+    tag = reader.u32()
+    alias = _read_text(reader)
+    reader.u64()  # creation date
+    if tag == _PRIVATE_KEY:
+        sealed = reader.take(reader.u32())
+        chain = tuple(_read_certificate(reader, version) for _ in range(_counted(reader)))
+        contents.sealed.append((alias, sealed, chain))
+    elif tag == _TRUSTED_CERTIFICATE:
+        contents.certificates.append((alias, _read_certificate(reader, version)))
+    elif tag == _SECRET_KEY:
+        JavaObjectSkipper(reader).skip()
+        contents.notes.append(f"{file}: skipped the secret key {alias}; TLS has no use for it")
+    else:
+        raise ShortError(f"an entry of unknown kind {tag}")
+
+
+def _counted(reader: BoundedReader) -> int:
+    count = reader.u32()
+    if count * 4 > reader.remaining:
+        raise ShortError(f"a chain of {count} certificates announced, {reader.remaining} bytes there")
+    return count
+
+
+def _read_text(reader: BoundedReader) -> str:
+    # Java's modified UTF-8 differs for NUL and beyond the basic plane only: good enough for a name that is shown
+    return reader.take(reader.u16()).decode("utf-8", "replace")
+
+
+def _read_certificate(reader: BoundedReader, version: int) -> x509.Certificate:
+    kind = reader.take(reader.u16()) if version == 2 else _X509
+    if kind != _X509:
+        raise ShortError("a certificate that is not X.509")
+    try:
+        return x509.load_der_x509_certificate(reader.take(reader.u32()))
+    except ShortError:
+        raise
+    except ValueError as error:
+        raise ShortError("a certificate in it cannot be read") from error
+
+
+def _opened(
+    file: Path, sealed: tuple[str, bytes, tuple[x509.Certificate, ...]], password: bytes | None
+) -> KeyEntry:
+    alias, envelope, chain = sealed
+    if password is None:
+        raise SetupError(
+            f"{file}: the private key {alias} needs the store's password; name its password-file"
+        )
+    if not chain:
+        raise SetupError(
+            f"{file}: the private key {alias} has no certificate; import one with keytool -importcert"
+        )
+    try:
+        return KeyEntry(alias=alias, key=_unseal(file, envelope, password), chain=chain)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise SetupError(
+            f"{file}: the private key {alias} cannot be opened with the store's password; "
+            "give both the same password (keytool -keypasswd)"
+        ) from error
+
+
+def _unseal(file: Path, envelope: bytes, password: bytes) -> PrivateKey:
+    algorithm, sealed = der.single(envelope).children()
+    kind, *parameters = algorithm.children()
+    if kind.content == _JKS_PROTECTOR:
+        plain = _unseal_jks(sealed.expect(der.OCTET_STRING), password)
+    elif kind.content == _JCEKS_PROTECTOR and parameters:
+        plain = _unseal_jceks(sealed.expect(der.OCTET_STRING), parameters[0], password)
+    else:
+        raise ValueError("sealed in an unknown way")
+    return usable_key(file, load_der_private_key(plain, None))
+
+
+# -- how JKS seals a key ------------------------------------------------------------------------------------------------
+
+
+def _utf16(password: bytes) -> bytes:
+    return password.decode("utf-8", "surrogateescape").encode("utf-16-be", "surrogatepass")
+
+
+def _digest(password: bytes, body: bytes) -> bytes:
+    return hashlib.sha1(_utf16(password) + _SALT_OF_DIGEST + body).digest()  # noqa: S324 - the format's
+
+
+def _key_stream(secret: bytes, salt: bytes, size: int) -> bytes:
+    stream, block = bytearray(), salt
+    while len(stream) < size:
+        block = hashlib.sha1(secret + block).digest()  # noqa: S324 - the format's
+        stream += block
+    return bytes(stream[:size])
+
+
+def _xor(left: bytes, right: bytes) -> bytes:
+    return (int.from_bytes(left, "big") ^ int.from_bytes(right, "big")).to_bytes(len(left), "big")
+
+
+def _unseal_jks(sealed: bytes, password: bytes) -> bytes:
+    if len(sealed) <= 2 * _SHA1_BYTES:
+        raise ValueError("too short")
+    secret = _utf16(password)
+    salt, body, check = sealed[:_SHA1_BYTES], sealed[_SHA1_BYTES:-_SHA1_BYTES], sealed[-_SHA1_BYTES:]
+    plain = _xor(body, _key_stream(secret, salt, len(body)))
+    if not hmac.compare_digest(hashlib.sha1(secret + plain).digest(), check):  # noqa: S324 - the format's
+        raise ValueError("wrong password")
+    return plain
+
+
+def _seal_jks(plain: bytes, password: bytes, random_bytes: Callable[[int], bytes]) -> bytes:
+    secret, salt = _utf16(password), random_bytes(_SHA1_BYTES)
+    body = _xor(plain, _key_stream(secret, salt, len(plain)))
+    sealed = salt + body + hashlib.sha1(secret + plain).digest()  # noqa: S324 - the format's
+    algorithm = der.encode(
+        der.SEQUENCE, der.encode(der.OBJECT_IDENTIFIER, _JKS_PROTECTOR), der.encode(der.NULL)
+    )
+    return der.encode(der.SEQUENCE, algorithm, der.encode(der.OCTET_STRING, sealed))
+
+
+# -- how JCEKS seals a key ----------------------------------------------------------------------------------------------
+
+
+def _triple_des(password: bytes, salt: bytes, iterations: int) -> Cipher[CBC]:
+    halves = [salt[:4], salt[4:]]
+    if halves[0] == halves[1]:
+        first = halves[0]  # meant to be reversed; what every JDK does instead, for ever
+        halves[0] = bytes((first[3], first[0], first[1], first[3]))
+    derived = b""
+    for half in halves:
+        block = half
+        for _ in range(iterations):
+            block = hashlib.md5(block + password).digest()  # noqa: S324 - the format's
+        derived += block
+    return Cipher(TripleDES(derived[:_TRIPLE_DES_KEY_BYTES]), CBC(derived[_TRIPLE_DES_KEY_BYTES:]))
+
+
+def _unseal_jceks(sealed: bytes, parameters: der.Element, password: bytes) -> bytes:
+    salt, iterations = parameters.children()
+    count = int.from_bytes(iterations.expect(der.INTEGER), "big", signed=True)
+    if len(salt.expect(der.OCTET_STRING)) != _SALT_BYTES or not 0 < count <= _ITERATIONS_LIMIT:
+        raise ValueError("sealed with parameters that no JDK writes")
+    decryptor = _triple_des(password, salt.content, count).decryptor()
+    unpadder = PKCS7(TripleDES.block_size).unpadder()
+    padded = decryptor.update(sealed) + decryptor.finalize()
+    return unpadder.update(padded) + unpadder.finalize()
+
+
+def _seal_jceks(plain: bytes, password: bytes, random_bytes: Callable[[int], bytes]) -> bytes:
+    salt = random_bytes(_SALT_BYTES)
+    encryptor = _triple_des(password, salt, _ITERATIONS_WRITTEN).encryptor()
+    padder = PKCS7(TripleDES.block_size).padder()
+    sealed = encryptor.update(padder.update(plain) + padder.finalize()) + encryptor.finalize()
+    parameters = der.encode(
+        der.SEQUENCE, der.encode(der.OCTET_STRING, salt), der.encode_integer(_ITERATIONS_WRITTEN)
+    )
+    algorithm = der.encode(der.SEQUENCE, der.encode(der.OBJECT_IDENTIFIER, _JCEKS_PROTECTOR), parameters)
+    return der.encode(der.SEQUENCE, algorithm, der.encode(der.OCTET_STRING, sealed))
+
+
+# -- writing ------------------------------------------------------------------------------------------------------------
+
+
+def write_jks(
+    store: Store, password: bytes, *, created_s: float, random_bytes: Callable[[int], bytes]
+) -> bytes:
+    """Lay out a store.
+
+    :param store: its format decides between JKS and JCEKS.
+    :param password: of the store and of each key.
+    :param created_s: seconds since the epoch, for the entries' dates.
+    :param random_bytes: source of salts, ``os.urandom``.
+    """
+    magic = next(magic for magic, store_format in MAGIC.items() if store_format is store.format)
+    seal = _seal_jks if store.format is StoreFormat.JKS else _seal_jceks
+    date = struct.pack(">Q", int(created_s * 1000))
+    pieces = [magic, struct.pack(">II", 2, len(store.entries) + len(store.certificates))]
+    for entry in store.entries:
+        plain = entry.key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+        pieces += [struct.pack(">I", _PRIVATE_KEY), _text(entry.alias), date]
+        pieces += [_counted_bytes(seal(plain, password, random_bytes)), struct.pack(">I", len(entry.chain))]
+        pieces += [_certificate(certificate) for certificate in entry.chain]
+    for alias, certificate in store.certificates:
+        pieces += [struct.pack(">I", _TRUSTED_CERTIFICATE), _text(alias), date, _certificate(certificate)]
+    body = b"".join(pieces)
+    return body + _digest(password, body)
+
+
+def _text(text: str) -> bytes:
+    data = text.lower().encode()  # keytool folds aliases and finds only folded ones
+    return struct.pack(">H", len(data)) + data
+
+
+def _counted_bytes(data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + data
+
+
+def _certificate(certificate: x509.Certificate) -> bytes:
+    return struct.pack(">H", len(_X509)) + _X509 + _counted_bytes(certificate.public_bytes(Encoding.DER))
