@@ -11,6 +11,7 @@ from twisted.internet.defer import CancelledError
 from twisted.python.failure import Failure
 
 from kwic.errors import KwicError
+from kwic.transport.tls_failures import explain_tls_failure
 from kwic.wire.http_head import Headers
 
 
@@ -73,15 +74,11 @@ def explain(failure: Failure, where: str) -> ConnectError:
     if isinstance(problem, ConnectError):
         return problem
     if isinstance(problem, SSL.Error | VerificationError):
-        return ConnectError(f"TLS with {where} failed: {_tls_text(problem)}", Why.TLS)
+        return ConnectError(f"TLS with {where} failed: {explain_tls_failure(problem)}", Why.TLS)
     for kind, why, text in _KINDS:
         if isinstance(problem, kind):
             return ConnectError(text.format(where=where, detail=_one_line(problem)), why)
     return ConnectError(f"{where} cannot be reached: {_one_line(problem)}", Why.UNREACHABLE)
-
-
-def _tls_text(problem: BaseException) -> str:
-    return _one_line(problem)
 
 
 def _one_line(problem: BaseException) -> str:

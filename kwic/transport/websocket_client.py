@@ -7,22 +7,20 @@ always verified, against the host of the URI: also through a proxy, at a given a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from typing import Protocol as Interface
 
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.interfaces import (
-    IAddress,
-    IDelayedCall,
     IProtocol,
     IProtocolFactory,
+    IReactorTime,
     ISSLTransport,
     IStreamClientEndpoint,
 )
-from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
@@ -30,10 +28,14 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from kwic.config.model import Address, TlsOptions, bracketed
+from kwic.policy.forward_proxy import Proxy
 from kwic.policy.redirect import STATUSES, AskAgain, Redirection, Refuse
+from kwic.transport.attempt import Attempt
 from kwic.transport.autobahn_channel import ClientChannel
-from kwic.transport.connect_error import ConnectError, WebSocketRefusedError, Why, explain
+from kwic.transport.connect_error import ConnectError, WebSocketRefusedError, Why
 from kwic.transport.connection_log import ConnectionEntry, ConnectionLog, Layer, Role, address_text
+from kwic.transport.proxy_connect import ProxyEndpoint
+from kwic.transport.tcp_endpoint import tcp_endpoint
 from kwic.transport.websocket_transport import DEFAULT_MESSAGE_LIMIT_BYTES, WebSocketTransport
 from kwic.wire.http_head import HeadReader, HttpError, ResponseHead, parse_response
 
@@ -43,6 +45,8 @@ FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 1.0
 """Between asking the origin again for another target than the dead one: doubled each time."""
 _SWITCHING_PROTOCOLS = 101
+_INTERIM = range(100, 200)
+_NO_TLS_OPTIONS = TlsOptions()
 
 
 class ClientCredentials(Interface):
@@ -74,6 +78,7 @@ class WebSocketEndpoint:
     :param credentials: needed for wss, also when only a redirect leads there.
     :param tls: protocols and ciphers.
     :param dial_address: one address of the host; Host, SNI and verification stay with the name.
+    :param proxy: what connections go through, or who knows the proxy for each redirect target too.
     :param maximum_redirects: followed in a row; 0 = none.
     :param timeout_s: for each hop.
     :param deadline_s: for all of it, when dead targets send us back to the origin.
@@ -87,11 +92,12 @@ class WebSocketEndpoint:
         address: Address,
         *,
         credentials: ClientCredentials | None = None,
-        tls: TlsOptions = TlsOptions(),  # noqa: B008 - frozen
+        tls: TlsOptions = _NO_TLS_OPTIONS,
         protocols: Sequence[str] = (),
         headers: Mapping[str, str] | None = None,
         maximum_redirects: int = 3,
         dial_address: str | None = None,
+        proxy: Proxy | Callable[[Address], Proxy | None] | None = None,
         message_limit_bytes: int | None = DEFAULT_MESSAGE_LIMIT_BYTES,
         inactivity_timeout_s: float | None = None,
         reject_text: bool = False,
@@ -105,6 +111,7 @@ class WebSocketEndpoint:
         self._tls = tls
         self._maximum_redirects = maximum_redirects
         self._dial_address = dial_address
+        self._proxy: Callable[[Address], Proxy | None] = proxy if callable(proxy) else lambda _: proxy
         self._options = WebSocketOptions(
             protocols=tuple(protocols),
             headers=dict(headers or {}),
@@ -159,119 +166,36 @@ class WebSocketEndpoint:
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     def _attempt(self, target: Address, factory: IProtocolFactory) -> Deferred[IProtocol]:
-        attempt = _Attempt(self._reactor, target, factory, self._options, self._connection_log)
+        proxy = self._proxy(target)
+        attempt = Attempt(
+            self._reactor,
+            target.authority,
+            lambda attempt: _Dialled(
+                attempt, self._reactor, target, factory, self._options, self._connection_log, proxy
+            ),
+        )
         through: IProtocolFactory = attempt
         if target.secure:
-            if self._credentials is None:
-                raise ConnectError(f"{target} needs TLS, and there are no credentials for it", Why.TLS)
-            creator = self._credentials.client_options(target.host, self._tls)
+            creator = self._client_options(target.host, self._tls)
             through = TLSMemoryBIOFactory(creator, True, attempt, self._reactor)
-        return attempt.run(self._below(target), through, self._timeout_s)
+        return attempt.run(self._below(target, proxy), through, self._timeout_s)
 
-    def _below(self, target: Address) -> IStreamClientEndpoint:
+    def _below(self, target: Address, proxy: Proxy | None) -> IStreamClientEndpoint:
         """What TLS or HTTP run over."""
         host = target.host
         if self._dial_address is not None and target == self._address:
             host = self._dial_address
         assert target.port is not None
-        return tcp_endpoint(self._reactor, host, target.port, self._timeout_s)
+        if proxy is None:
+            return tcp_endpoint(self._reactor, host, target.port, self._timeout_s)
+        return ProxyEndpoint(
+            self._reactor, proxy, host, target.port, tls=self._client_options, timeout_s=self._timeout_s
+        )
 
-
-def tcp_endpoint(reactor: Any, host: str, port: int, timeout_s: float) -> IStreamClientEndpoint:
-    """:returns: an endpoint for a name (all its addresses, staggered) or a literal address (no resolver is asked)."""
-    if ":" in host:
-        return TCP6ClientEndpoint(reactor, host, port, timeout=timeout_s)
-    if host.replace(".", "").isdigit():
-        return TCP4ClientEndpoint(reactor, host, port, timeout=timeout_s)
-    return HostnameEndpoint(reactor, host, port, timeout=timeout_s)
-
-
-@implementer(IProtocolFactory)
-class _Attempt(Factory):
-    """One hop: from the first packet to an open WebSocket, or to an error."""
-
-    noisy = False
-
-    def __init__(
-        self,
-        reactor: Any,
-        target: Address,
-        factory: IProtocolFactory,
-        options: WebSocketOptions,
-        connection_log: ConnectionLog,
-    ) -> None:
-        self.reactor = reactor
-        self.target = target
-        self.factory = factory
-        self.options = options
-        self.connection_log = connection_log
-        self._result: Deferred[IProtocol] | None = Deferred(lambda _: self._give_up())
-        self._connecting: Deferred[IProtocol] | None = None
-        self._connection: _Dialled | None = None
-        self._timer: IDelayedCall | None = None
-
-    def run(
-        self, endpoint: IStreamClientEndpoint, through: IProtocolFactory, timeout_s: float
-    ) -> Deferred[IProtocol]:
-        """Go.
-
-        :param endpoint: connects to the target's host.
-        :param through: this, or what wraps it in TLS.
-        """
-        result = self._result
-        assert result is not None
-        self._timer = self.reactor.callLater(timeout_s, self._timed_out, timeout_s)
-        self._connecting = endpoint.connect(through)
-        self._connecting.addCallbacks(lambda _: None, self._not_connected)
-        return result
-
-    def buildProtocol(self, addr: IAddress | None) -> _Dialled:  # noqa: ARG002 - the interface has it
-        """Called when TCP is connected."""
-        self._connection = _Dialled(self)
-        return self._connection
-
-    @property
-    def wanted(self) -> bool:
-        """Whether anybody still waits for the outcome."""
-        return self._result is not None
-
-    def succeeded(self, protocol: IProtocol) -> None:
-        """The WebSocket is open."""
-        result = self._settle()
-        if result is not None:
-            result.callback(protocol)
-
-    def failed(self, problem: ConnectError) -> None:
-        """It will not open."""
-        result = self._settle()
-        if result is not None:
-            result.errback(Failure(problem))
-
-    def _settle(self) -> Deferred[IProtocol] | None:
-        result, self._result = self._result, None
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None
-        return result
-
-    def _not_connected(self, failure: Failure) -> None:
-        self.failed(explain(failure, self.target.authority))
-
-    def _timed_out(self, timeout_s: float) -> None:
-        problem = ConnectError(f"{self.target}: not open within {timeout_s:g} s", Why.TIMEOUT)
-        self.failed(problem)
-        self._abandon()
-
-    def _give_up(self) -> None:
-        """Called when the outcome is no longer wanted; the Deferred fails by itself."""
-        self._settle()
-        self._abandon()
-
-    def _abandon(self) -> None:
-        if self._connection is not None:
-            self._connection.abandon()
-        elif self._connecting is not None:
-            self._connecting.cancel()
+    def _client_options(self, host: str, tls: TlsOptions = _NO_TLS_OPTIONS) -> Any:
+        if self._credentials is None:
+            raise ConnectError(f"{host} needs TLS, and there are no credentials for it", Why.TLS)
+        return self._credentials.client_options(host, tls)
 
 
 class _Dialled(Protocol):
@@ -279,30 +203,43 @@ class _Dialled(Protocol):
 
     transport: Any
 
-    def __init__(self, attempt: _Attempt) -> None:
+    def __init__(
+        self,
+        attempt: Attempt,
+        reactor: IReactorTime,
+        target: Address,
+        factory: IProtocolFactory,
+        options: WebSocketOptions,
+        connection_log: ConnectionLog,
+        proxy: Proxy | None,
+    ) -> None:
         self._attempt = attempt
+        self._reactor = reactor
+        self._target = target
+        self._factory = factory
+        self._options = options
+        self._connection_log = connection_log
+        self._proxy = proxy
         self._reader: HeadReader | None = HeadReader()
         self._channel: ClientChannel | None = None
         self._websocket: WebSocketTransport | None = None
         self._entry: ConnectionEntry | None = None
 
+    # -- IProtocol ---------------------------------------------------------------------------------------------------------
+
     def connectionMade(self) -> None:
         """Send the request; below TLS it waits for the handshake."""
-        target, options = self._attempt.target, self._attempt.options
-        assert target.port is not None
-        if not self._attempt.wanted:
-            self.abandon()
-            return
+        assert self._target.port is not None
         self._channel = ClientChannel(
             self.transport,
-            self._attempt.reactor,
-            host=bracketed(target.host),
-            port=target.port,
-            target=target.target,
-            protocols=options.protocols,
-            headers=tuple(options.headers.items()),
-            limit_bytes=options.message_limit_bytes,
-            reject_text=options.reject_text,
+            self._reactor,
+            host=bracketed(self._target.host),
+            port=self._target.port,
+            target=self._target.target,
+            protocols=self._options.protocols,
+            headers=tuple(self._options.headers.items()),
+            limit_bytes=self._options.message_limit_bytes,
+            reject_text=self._options.reject_text,
         )
 
     def dataReceived(self, data: bytes) -> None:
@@ -319,76 +256,76 @@ class _Dialled(Protocol):
                 self._answered(parse_response(head), data)
         except HttpError as e:
             self._fail(
-                ConnectError(f"{self._attempt.target} gave no proper answer to the upgrade: {e}", Why.HTTP)
+                ConnectError(f"{self._target.authority} gave no proper answer to the upgrade: {e}", Why.HTTP)
             )
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is gone."""
         if self._websocket is None:
-            self._attempt.failed(explain(reason, self._attempt.target.authority))
+            self._attempt.lost(reason)
             return
         self._websocket.connection_lost(reason)
         if self._entry is not None:
             self._entry.closed((self._websocket.end or reason).getErrorMessage())
-        self._attempt.failed(explain(reason, self._attempt.target.authority))
+
+    # -- the attempt -------------------------------------------------------------------------------------------------------
 
     def abandon(self) -> None:
         """Drop the connection."""
         self._reader = None
-        if self.transport is not None:
-            self.transport.abortConnection()
-
-    def _answered(self, answer: ResponseHead, rest: bytes) -> None:
-        if 100 <= answer.status < 200 and answer.status != _SWITCHING_PROTOCOLS:
-            return  # an interim response: the answer follows
-        self._reader = None
-        if answer.status != _SWITCHING_PROTOCOLS:
-            target = self._attempt.target
-            text = f"{target.authority} answered {answer.status} {answer.reason}".rstrip()
-            self._fail(
-                WebSocketRefusedError(
-                    f"{text} to the upgrade at {target.path}",
-                    status=answer.status,
-                    reason=answer.reason,
-                    headers=answer.headers,
-                )
-            )
-            return
-        assert self._channel is not None
-        self._open(self._channel, self._channel.answered(answer), answer, rest)
+        self.transport.abortConnection()
 
     def _fail(self, problem: ConnectError) -> None:
         self._attempt.failed(problem)
         self.abandon()
 
+    def _answered(self, answer: ResponseHead, rest: bytes) -> None:
+        if answer.status == _SWITCHING_PROTOCOLS:
+            self._reader = None
+            assert self._channel is not None
+            self._open(self._channel, self._channel.answered(answer), answer, rest)
+        elif answer.status not in _INTERIM:
+            said = f"{self._target.authority} answered {answer.status} {answer.reason}".rstrip()
+            self._fail(
+                WebSocketRefusedError(
+                    f"{said} to the upgrade at {self._target.path}",
+                    status=answer.status,
+                    reason=answer.reason,
+                    headers=answer.headers,
+                )
+            )
+
     def _open(
         self, channel: ClientChannel, subprotocol: str | None, answer: ResponseHead, rest: bytes
     ) -> None:
-        protocol = self._attempt.factory.buildProtocol(self.transport.getPeer())
+        protocol = self._factory.buildProtocol(self.transport.getPeer())
         if protocol is None:
-            self._fail(ConnectError(f"nobody wants the connection to {self._attempt.target}", Why.CANCELLED))
+            self._fail(ConnectError(f"nobody wants the connection to {self._target}", Why.CANCELLED))
             return
-        options, reactor = self._attempt.options, self._attempt.reactor
         self._websocket = channel.user = WebSocketTransport(
-            reactor,
+            self._reactor,
             self.transport,
             channel,
-            uri=str(self._attempt.target),
+            uri=str(self._target),
             subprotocol=subprotocol,
             response_headers=answer.headers,
-            message_limit_bytes=options.message_limit_bytes,
-            inactivity_timeout_s=options.inactivity_timeout_s,
+            message_limit_bytes=self._options.message_limit_bytes,
+            inactivity_timeout_s=self._options.inactivity_timeout_s,
         )
         ours = address_text(self.transport.getHost())
-        self._entry = self._attempt.connection_log.opened(Role.CLIENT, ours, self._layers(ours))
+        self._entry = self._connection_log.opened(Role.CLIENT, ours, self._layers(ours))
         self._websocket.start(protocol)
         self._attempt.succeeded(protocol)
         if rest:
             self._websocket.data_received(rest)
 
     def _layers(self, ours: str) -> list[Layer]:
-        theirs, target = address_text(self.transport.getPeer()), self._attempt.target
-        layers = [Layer(name="tcp", ours=f"/{ours}", theirs=f"/{theirs}")]
+        target = self._target
+        layers = [Layer(name="tcp", ours=f"/{ours}", theirs=f"/{address_text(self.transport.getPeer())}")]
+        if self._proxy is not None:
+            layers.append(
+                Layer(name="proxy", ours=f"http://{self._proxy}", theirs=f"http://{target.authority}")
+            )
         if ISSLTransport.providedBy(self.transport):
             layers.append(Layer(name="ssl", ours=f"ssl://{ours}", theirs=f"ssl://{target.authority}"))
         layers.append(Layer(name="wsn", ours=f"ws://{target.authority}{target.path}", theirs=str(target)))

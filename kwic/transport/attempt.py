@@ -1,0 +1,117 @@
+"""One attempt to get somewhere: a connection, something to be agreed on it, a deadline, and one outcome.
+
+What is agreed is the connection's business (an upgrade, a CONNECT); here is only that exactly one outcome is reported,
+that the deadline covers everything from the resolver on, and that nothing is left behind when nobody waits any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol as Interface
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import (
+    IAddress,
+    IDelayedCall,
+    IProtocol,
+    IProtocolFactory,
+    IReactorTime,
+    IStreamClientEndpoint,
+)
+from twisted.internet.protocol import Factory
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from kwic.transport.connect_error import ConnectError, Why, explain
+
+
+class Dialled(Interface):
+    """The protocol of a connection on which something is agreed; it tells its :class:`Attempt` how that went."""
+
+    def abandon(self) -> None:
+        """Drop the connection: nobody waits for it any more."""
+
+
+@implementer(IProtocolFactory)
+class Attempt(Factory):
+    """A factory for one connection.
+
+    :param clock: for the deadline.
+    :param where: what is dialled, for error texts.
+    :param build: makes the protocol of the connection.
+    """
+
+    noisy = False
+
+    def __init__(self, clock: IReactorTime, where: str, build: Callable[[Attempt], Dialled]) -> None:
+        self.where = where
+        self._clock = clock
+        self._build = build
+        self._result: Deferred[IProtocol] | None = Deferred(lambda _: self._cancelled())
+        self._connecting: Deferred[IProtocol] | None = None
+        self._connection: Dialled | None = None
+        self._timer: IDelayedCall | None = None
+
+    def run(
+        self, endpoint: IStreamClientEndpoint, through: IProtocolFactory, timeout_s: float
+    ) -> Deferred[IProtocol]:
+        """Go.
+
+        :param endpoint: connects.
+        :param through: this factory, or what wraps it in TLS.
+        :param timeout_s: until the outcome.
+        :returns: fires with what :meth:`succeeded` is given, or fails with a :class:`ConnectError`. Cancelling it drops
+            everything.
+        """
+        result = self._result
+        assert result is not None
+        self._timer = self._clock.callLater(timeout_s, self._timed_out, timeout_s)
+        self._connecting = endpoint.connect(through)
+        self._connecting.addCallbacks(lambda _: None, self.lost)
+        return result
+
+    def buildProtocol(self, addr: IAddress | None) -> Dialled:  # type: ignore[override]  # noqa: ARG002 - the interface's
+        """Called when TCP is connected."""
+        self._connection = self._build(self)
+        return self._connection
+
+    def succeeded(self, protocol: IProtocol) -> None:
+        """It was agreed, and this is connected."""
+        result = self._settle()
+        if result is not None:
+            result.callback(protocol)
+
+    def failed(self, problem: ConnectError) -> None:
+        """It was not agreed."""
+        result = self._settle()
+        if result is not None:
+            result.errback(Failure(problem))
+
+    def lost(self, failure: Failure) -> None:
+        """There is no connection, or no longer."""
+        self.failed(explain(failure, self.where))
+
+    def _settle(self) -> Deferred[IProtocol] | None:
+        result, self._result = self._result, None
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+        return result
+
+    def _timed_out(self, timeout_s: float) -> None:
+        result = self._settle()
+        self._abandon()
+        if result is not None:
+            problem = ConnectError(f"no answer from {self.where} within {timeout_s:g} s", Why.TIMEOUT)
+            result.errback(Failure(problem))
+
+    def _cancelled(self) -> None:
+        # The Deferred fails by itself.
+        self._settle()
+        self._abandon()
+
+    def _abandon(self) -> None:
+        if self._connection is not None:
+            self._connection.abandon()
+        elif self._connecting is not None:
+            self._connecting.cancel()
