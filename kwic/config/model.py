@@ -297,6 +297,9 @@ class Cluster:
     etcd_user: str | None = None
     etcd_password_file: Path | None = None
     place: Place
+    accept_places: tuple[Place, ...] = field(default=(), compare=False)
+    """Where each of :attr:`accepts` stands; the same for :attr:`connects` below."""
+    connect_places: tuple[Place, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

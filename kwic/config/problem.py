@@ -56,3 +56,69 @@ class ConfigError(SetupError):
         """:param problems: at least one error, with the warnings found on the way, in the order of the file."""
         self.problems = tuple(problems)
         super().__init__("\n".join(problem.render() for problem in self.problems))
+
+
+class BadValueError(SetupError):
+    """A value that is not what it should be: raised by the parsers, which know no place; the reader adds it."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        """:param message: what is wrong. :param hint: what to write instead."""
+        self.message = message
+        self.hint = hint
+        super().__init__(f"{message}; {hint}" if hint else message)
+
+
+class Report:
+    """The problems found so far in one run."""
+
+    LIMIT = 200
+    """Problems that are kept. A file with more is not the file it was meant to be, and nobody reads on."""
+
+    def __init__(self) -> None:
+        self._problems: list[Problem] = []
+        self._said: set[str] = set()
+        self._unkept = 0
+        self.failed = False
+
+    def error(self, place: Place | None, message: str, hint: str = "") -> None:
+        """Notes what keeps the gateway from starting."""
+        self.failed = True
+        self._note(Problem(place=place, message=message, hint=hint))
+
+    def warning(self, place: Place | None, message: str, hint: str = "") -> None:
+        """Notes what the operator should know of, though the gateway starts."""
+        self._note(Problem(place=place, message=message, hint=hint, severity=Severity.WARNING))
+
+    def warning_once(self, place: Place | None, message: str, hint: str = "") -> None:
+        """Notes a warning unless the same message was noted already, wherever that was."""
+        if message not in self._said:
+            self._said.add(message)
+            self.warning(place, message, hint)
+
+    def extend(self, problems: Iterable[Problem]) -> None:
+        """Notes problems that someone else has found."""
+        for problem in problems:
+            self.failed |= problem.severity is Severity.ERROR
+            self._note(problem)
+
+    @property
+    def full(self) -> bool:
+        """Whether there are so many problems that no more are kept."""
+        return len(self._problems) >= self.LIMIT
+
+    def problems(self) -> tuple[Problem, ...]:
+        """:returns: every problem, in the order of the file."""
+        found = sorted(self._problems, key=_position)
+        if self._unkept:
+            found.append(Problem(place=None, message=f"{self._unkept} more problems are not shown"))
+        return tuple(found)
+
+    def _note(self, problem: Problem) -> None:
+        if self.full:
+            self._unkept += 1
+        else:
+            self._problems.append(problem)
+
+
+def _position(problem: Problem) -> tuple[int, int]:
+    return (problem.place.line, problem.place.column) if problem.place else (0, 0)
