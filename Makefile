@@ -33,5 +33,11 @@ coverage: $(VENV)/.ready ## all tests, with branch coverage of the sans-IO floor
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --include='kwic/config/*,kwic/wire/*,kwic/policy/*,kwic/errors.py' --fail-under=100
 
+lab: $(VENV)/.ready ## the fault laboratory (root; LAB="--fault kill --scenario ha" for a part of it)
+	@PYTHONPATH=. $(BIN)/python -m test.lab $(LAB)
+
+bench: $(VENV)/.ready ## measure the pair of gateways beside a direct connection (python -m bench --help: beside ssh, nginx, …)
+	@PYTHONPATH=. $(BIN)/python -m bench
+
 clean: ## remove what was made
 	rm -rf $(VENV) build dist *.egg-info .coverage* _trial_temp* .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,159 @@
+"""Our pair: two gateways, joined by one tunnel that the on-prem side opens."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import ClassVar
+from xml.sax.saxutils import escape
+
+from OpenSSL import SSL
+
+import kwic
+from bench.certificates import HOST, Identity
+from bench.daemon import Daemon
+from bench.lab import Lab
+from bench.pair import Pair
+
+ROOT = Path(__file__).resolve().parents[2]
+"""The source tree that this bench stands in."""
+
+TWISTD = "from twisted.scripts.twistd import run; run()"
+"""What the `twistd` command runs, for whichever interpreter runs the bench."""
+
+LEFT_OUT = ("GATEWAY_OPTS", "PYTHONPATH", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+"""Environment variables, in capitals, that would change what a gateway does."""
+
+CLOUD_SERVICE = """\
+    <service>
+        <name>{name}</name>
+        <accept>tcp://127.0.0.1:{port}</accept>
+        <connect>pipe://{name}</connect>
+        <type>proxy</type>
+        <connect-options>
+            <pipe.transport>socks://{host}:{middle}</pipe.transport>
+            <socks.mode>reverse</socks.mode>
+            <socks.transport>wss://{host}:{middle}/kwic</socks.transport>
+            <socks.ssl.verify-client>required</socks.ssl.verify-client>
+        </connect-options>
+    </service>
+"""
+
+ONPREM_SERVICE = """\
+    <service>
+        <name>{name}</name>
+        <accept>pipe://{name}</accept>
+        <connect>tcp://127.0.0.1:{port}</connect>
+        <type>proxy</type>
+        <accept-options>
+            <pipe.transport>socks://{host}:{middle}</pipe.transport>
+            <socks.mode>reverse</socks.mode>
+            <socks.transport>wsn+ssl://{host}:{middle}/kwic</socks.transport>
+        </accept-options>
+    </service>
+"""
+
+CONFIG = """\
+<?xml version="1.0" encoding="UTF-8"?>
+<gateway-config xmlns="http://xmlns.kaazing.org/2016/06/gateway">
+{services}    <security>
+        <keystore>
+            <type>PEM</type>
+            <file>{keystore}</file>
+        </keystore>
+        <truststore>
+            <type>PEM</type>
+            <file>{truststore}</file>
+        </truststore>
+    </security>
+</gateway-config>
+"""
+
+
+def gateway_config(services: Sequence[str], us: Identity, them: Identity) -> str:
+    """A gateway's XML file.
+
+    :param services: its service elements.
+    :param us: whose key it shows.
+    :param them: whose CA it trusts.
+    """
+    return CONFIG.format(
+        services="".join(services), keystore=escape(str(us.both)), truststore=escape(str(them.ca))
+    )
+
+
+class Kwic(Pair):
+    """Two `twistd kwic` processes from files as an operator would write them.
+
+    :param lab: what all pairs share.
+    :param root: the source tree to run.
+    :param names: how many reverse names; each has a front port of its own, counted up from `front_port`.
+    """
+
+    key: ClassVar[str] = "kwic"
+    title: ClassVar[str] = "KWIC"
+
+    def __init__(self, lab: Lab, *, root: Path = ROOT, names: int = 1) -> None:
+        super().__init__(lab)
+        self.root = root
+        self.names = names
+        if names > 1:
+            self.front_port = lab.ports.row(names)
+        self.admin_ports = (lab.ports.one(), lab.ports.one())
+
+    @classmethod
+    def missing(cls) -> str | None:
+        """Only in a tree in which the gateway is not written yet."""
+        return missing_from(ROOT)
+
+    @classmethod
+    def version(cls) -> str:
+        """Of ours, and of what it runs on."""
+        openssl = SSL.OpenSSL_version(SSL.OPENSSL_VERSION).decode().split(" ")[1]
+        parts = ", ".join(f"{name} {version(name)}" for name in ("Twisted", "autobahn", "pyOpenSSL"))
+        return f"{kwic.__version__} (Python {sys.version.split()[0]}, {parts}, OpenSSL {openssl})"
+
+    def make_gateways(self) -> tuple[Daemon, ...]:
+        """The cloud side that listens, then the on-prem side that dials it."""
+        certificates = self.lab.certificates
+        cloud = [
+            CLOUD_SERVICE.format(name=name, port=self.front_port + number, middle=self.middle_port, host=HOST)
+            for number, name in enumerate(self._names())
+        ]
+        onprem = [
+            ONPREM_SERVICE.format(name=name, port=self.lab.sink_port, middle=self.middle_port, host=HOST)
+            for name in self._names()
+        ]
+        return (
+            self._gateway("cloud", gateway_config(cloud, certificates.server, certificates.client), 0),
+            self._gateway("onprem", gateway_config(onprem, certificates.client, certificates.server), 1),
+        )
+
+    def _names(self) -> list[str]:
+        return ["bench"] if self.names == 1 else [f"bench-{number}" for number in range(self.names)]
+
+    def _gateway(self, side: str, config: str, number: int) -> Daemon:
+        path = self.folder / f"{side}-config.xml"
+        path.write_text(config, encoding="utf-8")
+        environ = {name: value for name, value in os.environ.items() if name.upper() not in LEFT_OUT}
+        command = [sys.executable, "-c", TWISTD, "-n", "--pidfile=", "kwic", "--config", str(path)]
+        admin = f"127.0.0.1:{self.admin_ports[number]}"
+        return Daemon(
+            f"{self.title} ({side})",
+            [*command, "--resolve", f"{HOST}=127.0.0.1", "--admin", admin],
+            log=self.folder / f"{side}.log",
+            environ={**environ, "PYTHONPATH": str(self.root), "PYTHONUNBUFFERED": "1"},
+            folder=self.root,
+        )
+
+
+def missing_from(root: Path) -> str | None:
+    """Why a source tree's gateway cannot be run; None when it can.
+
+    :param root: the tree.
+    """
+    wanted = root / "kwic" / "tap.py"
+    return None if wanted.exists() else f"{wanted} is not there"
