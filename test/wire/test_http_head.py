@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -46,7 +48,7 @@ class HeadReaderTests(SynchronousTestCase):
     def test_any_split(self, cuts: list[int]) -> None:
         """However a head is cut into reads, it is the same head."""
         reader, edges, complete = HeadReader(), sorted({0, *cuts, len(REQUEST)}), None
-        for start, end in zip(edges, edges[1:], strict=False):
+        for start, end in pairwise(edges):
             self.assertIsNone(complete)
             complete = reader.receive(REQUEST[start:end])
         self.assertEqual(complete, (REQUEST, b""))
