@@ -19,6 +19,11 @@ WARN_BEFORE_EXPIRY_S = 14 * 86400
 """A certificate with less than this left is warned about."""
 
 _SMALLEST_WILDCARD_DOTS = 1  # *.example.com, but not *.com
+_PURPOSES = {
+    SERVER_AUTH: "serverAuth",
+    CLIENT_AUTH: "clientAuth",
+    ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE: "any",
+}
 
 
 class Fit(IntEnum):
@@ -174,3 +179,12 @@ def key_kind(certificate: x509.Certificate) -> str:
     if isinstance(key, ec.EllipticCurvePublicKey):
         return f"EC {key.curve.name}"
     return type(key).__name__.removesuffix("PublicKey")
+
+
+def purposes(certificate: x509.Certificate) -> tuple[str, ...]:
+    """:returns: the names of the extended key usage, ``serverAuth`` …; empty when none is stated."""
+    try:
+        usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except (x509.ExtensionNotFound, ValueError):
+        return ()
+    return tuple(_PURPOSES.get(purpose, purpose.dotted_string) for purpose in usage)

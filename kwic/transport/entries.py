@@ -41,14 +41,20 @@ class KeyEntry:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Store:
+class Contents:
+    """What a store has in it."""
+
+    entries: tuple[KeyEntry, ...] = ()
+    certificates: tuple[tuple[str, x509.Certificate], ...] = ()
+    """Trusted certificates with their aliases."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Store(Contents):
     """A keystore or a truststore, read."""
 
     file: Path
     format: StoreFormat
-    entries: tuple[KeyEntry, ...] = ()
-    certificates: tuple[tuple[str, x509.Certificate], ...] = ()
-    """Trusted certificates with their aliases."""
     crls: tuple[x509.CertificateRevocationList, ...] = ()
     notes: tuple[str, ...] = ()
     """What was skipped, one line each, for the log."""

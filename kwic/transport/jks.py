@@ -1,14 +1,14 @@
 """The Java keystore formats JKS and JCEKS, read and written.
 
 Both have one layout: magic, version, number of entries, entries, SHA-1 over a salted password and all before. They differ
-in how a private key is sealed: JKS xors it with a SHA-1 key stream, JCEKS uses its own PBEWithMD5AndTripleDES. Neither
-protects much; the stores exist by the thousand and a gateway has to read them. A key's password equals the store's.
+in how a private key is sealed (:mod:`kwic.transport.java_seal`). A key's password equals the store's.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import os
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,10 +16,6 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
-from cryptography.hazmat.primitives.ciphers import Cipher
-from cryptography.hazmat.primitives.ciphers.modes import CBC
-from cryptography.hazmat.primitives.padding import PKCS7
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -28,10 +24,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from kwic.errors import SetupError
-from kwic.transport import der
 from kwic.transport.bounded_reader import BoundedReader, ShortError
-from kwic.transport.entries import KeyEntry, PrivateKey, Store, StoreFormat
+from kwic.transport.entries import Contents, KeyEntry, Store, StoreFormat
 from kwic.transport.java_objects import JavaObjectSkipper
+from kwic.transport.java_seal import seal_jceks, seal_jks, unseal, utf16
 from kwic.transport.pem import usable_key
 
 MAGIC = {bytes.fromhex("feedfeed"): StoreFormat.JKS, bytes.fromhex("cececece"): StoreFormat.JCEKS}
@@ -40,12 +36,6 @@ _SALT_OF_DIGEST = b"Mighty Aphrodite"
 _SHA1_BYTES = 20
 _PRIVATE_KEY, _TRUSTED_CERTIFICATE, _SECRET_KEY = 1, 2, 3
 _SMALLEST_ENTRY_BYTES = 18  # tag, empty alias, date, length
-_ITERATIONS_LIMIT = 5_000_000  # what the JDK itself allows
-_ITERATIONS_WRITTEN = 20_000  # 10 ms here; the password lies in a file next to the store anyway
-_SALT_BYTES = 8
-_TRIPLE_DES_KEY_BYTES = 24
-_JKS_PROTECTOR = bytes.fromhex("2b060104012a02110101")  # 1.3.6.1.4.1.42.2.17.1.1
-_JCEKS_PROTECTOR = bytes.fromhex("2b060104012a021301")  # 1.3.6.1.4.1.42.2.19.1
 _X509 = b"X.509"
 
 
@@ -156,7 +146,11 @@ def _opened(
             f"{file}: the private key {alias} has no certificate; import one with keytool -importcert"
         )
     try:
-        return KeyEntry(alias=alias, key=_unseal(file, envelope, password), chain=chain)
+        return KeyEntry(
+            alias=alias,
+            key=usable_key(file, load_der_private_key(unseal(envelope, password), None)),
+            chain=chain,
+        )
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise SetupError(
             f"{file}: the private key {alias} cannot be opened with the store's password; "
@@ -164,125 +158,35 @@ def _opened(
         ) from error
 
 
-def _unseal(file: Path, envelope: bytes, password: bytes) -> PrivateKey:
-    algorithm, sealed = der.single(envelope).children()
-    kind, *parameters = algorithm.children()
-    if kind.content == _JKS_PROTECTOR:
-        plain = _unseal_jks(sealed.expect(der.OCTET_STRING), password)
-    elif kind.content == _JCEKS_PROTECTOR and parameters:
-        plain = _unseal_jceks(sealed.expect(der.OCTET_STRING), parameters[0], password)
-    else:
-        raise ValueError("sealed in an unknown way")
-    return usable_key(file, load_der_private_key(plain, None))
-
-
-# -- how JKS seals a key ------------------------------------------------------------------------------------------------
-
-
-def _utf16(password: bytes) -> bytes:
-    return password.decode("utf-8", "surrogateescape").encode("utf-16-be", "surrogatepass")
-
-
 def _digest(password: bytes, body: bytes) -> bytes:
-    return hashlib.sha1(_utf16(password) + _SALT_OF_DIGEST + body).digest()  # noqa: S324 - the format's
-
-
-def _key_stream(secret: bytes, salt: bytes, size: int) -> bytes:
-    stream, block = bytearray(), salt
-    while len(stream) < size:
-        block = hashlib.sha1(secret + block).digest()  # noqa: S324 - the format's
-        stream += block
-    return bytes(stream[:size])
-
-
-def _xor(left: bytes, right: bytes) -> bytes:
-    return (int.from_bytes(left, "big") ^ int.from_bytes(right, "big")).to_bytes(len(left), "big")
-
-
-def _unseal_jks(sealed: bytes, password: bytes) -> bytes:
-    if len(sealed) <= 2 * _SHA1_BYTES:
-        raise ValueError("too short")
-    secret = _utf16(password)
-    salt, body, check = sealed[:_SHA1_BYTES], sealed[_SHA1_BYTES:-_SHA1_BYTES], sealed[-_SHA1_BYTES:]
-    plain = _xor(body, _key_stream(secret, salt, len(body)))
-    if not hmac.compare_digest(hashlib.sha1(secret + plain).digest(), check):  # noqa: S324 - the format's
-        raise ValueError("wrong password")
-    return plain
-
-
-def _seal_jks(plain: bytes, password: bytes, random_bytes: Callable[[int], bytes]) -> bytes:
-    secret, salt = _utf16(password), random_bytes(_SHA1_BYTES)
-    body = _xor(plain, _key_stream(secret, salt, len(plain)))
-    sealed = salt + body + hashlib.sha1(secret + plain).digest()  # noqa: S324 - the format's
-    algorithm = der.encode(
-        der.SEQUENCE, der.encode(der.OBJECT_IDENTIFIER, _JKS_PROTECTOR), der.encode(der.NULL)
-    )
-    return der.encode(der.SEQUENCE, algorithm, der.encode(der.OCTET_STRING, sealed))
-
-
-# -- how JCEKS seals a key ----------------------------------------------------------------------------------------------
-
-
-def _triple_des(password: bytes, salt: bytes, iterations: int) -> Cipher[CBC]:
-    halves = [salt[:4], salt[4:]]
-    if halves[0] == halves[1]:
-        first = halves[0]  # meant to be reversed; what every JDK does instead, for ever
-        halves[0] = bytes((first[3], first[0], first[1], first[3]))
-    derived = b""
-    for half in halves:
-        block = half
-        for _ in range(iterations):
-            block = hashlib.md5(block + password).digest()  # noqa: S324 - the format's
-        derived += block
-    return Cipher(TripleDES(derived[:_TRIPLE_DES_KEY_BYTES]), CBC(derived[_TRIPLE_DES_KEY_BYTES:]))
-
-
-def _unseal_jceks(sealed: bytes, parameters: der.Element, password: bytes) -> bytes:
-    salt, iterations = parameters.children()
-    count = int.from_bytes(iterations.expect(der.INTEGER), "big", signed=True)
-    if len(salt.expect(der.OCTET_STRING)) != _SALT_BYTES or not 0 < count <= _ITERATIONS_LIMIT:
-        raise ValueError("sealed with parameters that no JDK writes")
-    decryptor = _triple_des(password, salt.content, count).decryptor()
-    unpadder = PKCS7(TripleDES.block_size).unpadder()
-    padded = decryptor.update(sealed) + decryptor.finalize()
-    return unpadder.update(padded) + unpadder.finalize()
-
-
-def _seal_jceks(plain: bytes, password: bytes, random_bytes: Callable[[int], bytes]) -> bytes:
-    salt = random_bytes(_SALT_BYTES)
-    encryptor = _triple_des(password, salt, _ITERATIONS_WRITTEN).encryptor()
-    padder = PKCS7(TripleDES.block_size).padder()
-    sealed = encryptor.update(padder.update(plain) + padder.finalize()) + encryptor.finalize()
-    parameters = der.encode(
-        der.SEQUENCE, der.encode(der.OCTET_STRING, salt), der.encode_integer(_ITERATIONS_WRITTEN)
-    )
-    algorithm = der.encode(der.SEQUENCE, der.encode(der.OBJECT_IDENTIFIER, _JCEKS_PROTECTOR), parameters)
-    return der.encode(der.SEQUENCE, algorithm, der.encode(der.OCTET_STRING, sealed))
-
-
-# -- writing ------------------------------------------------------------------------------------------------------------
+    return hashlib.sha1(utf16(password) + _SALT_OF_DIGEST + body, usedforsecurity=False).digest()
 
 
 def write_jks(
-    store: Store, password: bytes, *, created_s: float, random_bytes: Callable[[int], bytes]
+    contents: Contents,
+    store_format: StoreFormat,
+    password: bytes,
+    *,
+    created_s: float,
+    random_bytes: Callable[[int], bytes] = os.urandom,
 ) -> bytes:
     """Lay out a store.
 
-    :param store: its format decides between JKS and JCEKS.
+    :param store_format: JKS or JCEKS.
     :param password: of the store and of each key.
     :param created_s: seconds since the epoch, for the entries' dates.
-    :param random_bytes: source of salts, ``os.urandom``.
+    :param random_bytes: source of salts.
     """
-    magic = next(magic for magic, store_format in MAGIC.items() if store_format is store.format)
-    seal = _seal_jks if store.format is StoreFormat.JKS else _seal_jceks
+    magic = next(magic for magic, known in MAGIC.items() if known is store_format)
+    seal = seal_jks if store_format is StoreFormat.JKS else seal_jceks
     date = struct.pack(">Q", int(created_s * 1000))
-    pieces = [magic, struct.pack(">II", 2, len(store.entries) + len(store.certificates))]
-    for entry in store.entries:
+    pieces = [magic, struct.pack(">II", 2, len(contents.entries) + len(contents.certificates))]
+    for entry in contents.entries:
         plain = entry.key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
         pieces += [struct.pack(">I", _PRIVATE_KEY), _text(entry.alias), date]
         pieces += [_counted_bytes(seal(plain, password, random_bytes)), struct.pack(">I", len(entry.chain))]
         pieces += [_certificate(certificate) for certificate in entry.chain]
-    for alias, certificate in store.certificates:
+    for alias, certificate in contents.certificates:
         pieces += [struct.pack(">I", _TRUSTED_CERTIFICATE), _text(alias), date, _certificate(certificate)]
     body = b"".join(pieces)
     return body + _digest(password, body)

@@ -169,7 +169,7 @@ def describe_fault(certificate: x509.Certificate, fault: int) -> str:
     if fault == _NOT_YET_VALID:
         return f"{name} is not valid before {day(certificate.not_valid_before_utc)}; is the clock right on both sides?"
     if fault in _UNKNOWN_ISSUER:
-        return f"{name} comes from {issuer(certificate)}, which is not in our truststore; add that CA, or get another one"
+        return f"{name} leads to {issuer(certificate)}, which is not in our truststore; add that CA, or get another one"
     if fault == _REVOKED:
         return f"{name} was revoked by {issuer(certificate)}"
     if fault == _WRONG_PURPOSE:

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from kwic.errors import SetupError
 from kwic.transport.entries import (
+    Contents,
     KeyEntry,
     PrivateKey,
     Store,
@@ -129,12 +130,12 @@ def _matched(file: Path, pile: _Pile) -> Store:
     )
 
 
-def write_pem(store: Store, password: bytes | None) -> bytes:
+def write_pem(contents: Contents, password: bytes | None) -> bytes:
     """:returns: keys (encrypted when there is a password), each with its chain, then the trusted certificates."""
     protection: KeySerializationEncryption = BestAvailableEncryption(password) if password else NoEncryption()
     pieces = []
-    for entry in store.entries:
+    for entry in contents.entries:
         pieces.append(entry.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, protection))
         pieces.extend(certificate.public_bytes(Encoding.PEM) for certificate in entry.chain)
-    pieces.extend(certificate.public_bytes(Encoding.PEM) for _, certificate in store.certificates)
+    pieces.extend(certificate.public_bytes(Encoding.PEM) for _, certificate in contents.certificates)
     return b"".join(pieces)

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from kwic.errors import MisuseError, SetupError
 from kwic.transport import der
 from kwic.transport.entries import (
+    Contents,
     KeyEntry,
     PrivateKey,
     Store,
@@ -123,20 +124,20 @@ def _friendly_name(attributes: tuple[der.Element, ...]) -> str:
     return ""
 
 
-def write_pkcs12(store: Store, password: bytes) -> bytes:
+def write_pkcs12(contents: Contents, password: bytes) -> bytes:
     """:returns: a store with one key, or with trusted certificates that a JDK sees as such.
 
     :raises MisuseError: asked for more than one key, or for keys and trusted certificates in one.
     """
     protection = BestAvailableEncryption(password)
     trusted = [
-        pkcs12.PKCS12Certificate(certificate, alias.encode()) for alias, certificate in store.certificates
+        pkcs12.PKCS12Certificate(certificate, alias.encode()) for alias, certificate in contents.certificates
     ]
-    if not store.entries:
+    if not contents.entries:
         return pkcs12.serialize_java_truststore(trusted, protection)
-    if len(store.entries) > 1 or trusted:
+    if len(contents.entries) > 1 or trusted:
         raise MisuseError("a PKCS12 store is written with one key or with trusted certificates")
-    entry = store.entries[0]
+    entry = contents.entries[0]
     return pkcs12.serialize_key_and_certificates(
         entry.alias.encode(), entry.key, entry.certificate, entry.chain[1:], protection
     )

@@ -11,18 +11,19 @@ from cryptography import x509
 
 from kwic.errors import SetupError
 from kwic.transport import jks, pem
-from kwic.transport.entries import KeyEntry, PrivateKey, Store, StoreFormat
-from kwic.transport.pkcs12 import read_pkcs12
+from kwic.transport.entries import Contents, KeyEntry, PrivateKey, Store, StoreFormat
+from kwic.transport.pkcs12 import read_pkcs12, write_pkcs12
 
 __all__ = [
+    "Contents",
     "KeyEntry",
     "PrivateKey",
     "Store",
     "StoreFormat",
+    "encode_store",
     "load_store",
     "read_password",
     "read_revocations",
-    "read_store",
 ]
 
 STORE_BYTES_LIMIT = 32 * 1024 * 1024
@@ -70,6 +71,19 @@ def _read_der_certificate(path: Path, data: bytes) -> Store | None:
     except ValueError:
         return None
     return Store(file=path, format=StoreFormat.PEM, certificates=((path.stem, certificate),))
+
+
+def encode_store(contents: Contents, store_format: StoreFormat, password: bytes, *, now_s: float) -> bytes:
+    """Lay out a store for writing. Keys in PEM are not encrypted, in the others they are.
+
+    :param password: of the store, in UTF-8; not used for PEM.
+    :param now_s: the time, in seconds since the epoch, for formats that note when an entry was made.
+    """
+    if store_format is StoreFormat.PEM:
+        return pem.write_pem(contents, None)
+    if store_format is StoreFormat.PKCS12:
+        return write_pkcs12(contents, password)
+    return jks.write_jks(contents, store_format, password, created_s=now_s)
 
 
 def read_bounded(path: Path, limit: int = STORE_BYTES_LIMIT) -> bytes:

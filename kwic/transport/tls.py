@@ -47,6 +47,7 @@ class Credentials:
         self._now = clock_now
         self._sides: weakref.WeakSet[Side[Any]] = weakref.WeakSet()
         self._client_sides: dict[TlsPolicy, ClientSide] = {}
+        self._seen = stamps_of(security)
         self._material = Material.read(security)
         self._warn(self.warnings())
 
@@ -120,14 +121,15 @@ class Credentials:
     # -- new material ---------------------------------------------------------------------------------------------------
 
     def changed(self) -> bool:
-        """Whether a store, a password file or a revocation list is not the one that was read last."""
-        return stamps_of(self._security) != self._material.stamps
+        """Whether a store, a password file or a revocation list is not the one that was last read, well or in vain."""
+        return stamps_of(self._security) != self._seen
 
     def reload(self) -> None:
         """Read everything again; new handshakes use it, open connections stay.
 
         :raises SetupError: something is wrong with the new stores; the old ones stay in use.
         """
+        self._seen = stamps_of(self._security)  # before reading: what changes meanwhile is noticed later
         material = Material.read(self._security)
         built = [(side, side.build(material, self._now())) for side in list(self._sides)]
         for side, contexts in built:

@@ -89,8 +89,11 @@ def trust(
         store.add_cert(X509.from_cryptography(certificate))
     for revocations in truststore.crls:
         store.add_crl(revocations)
+    # as in Java, every certificate of a truststore is trusted by itself, not only self-signed ones
+    flags = X509StoreFlags.PARTIAL_CHAIN
     if truststore.crls:
-        store.set_flags(X509StoreFlags.CRL_CHECK | X509StoreFlags.CRL_CHECK_ALL)
+        flags |= X509StoreFlags.CRL_CHECK | X509StoreFlags.CRL_CHECK_ALL
+    store.set_flags(flags)
     if name_them:
         context.set_client_ca_list(
             [X509.from_cryptography(certificate).get_subject() for certificate in roots]

@@ -28,6 +28,7 @@ from kwic.transport.certificates import (
 from kwic.transport.entries import KeyEntry, Store, private_key_identity
 from kwic.transport.stores import load_store, read_password, read_revocations, revocation_files
 
+_NAMED_ROOTS = 3
 ANY_HOSTS = frozenset({"", "*", "0.0.0.0", "::"})
 """Hosts of accepts that every certificate fits; so do interfaces (``@eth0``)."""
 
@@ -38,13 +39,10 @@ class Material:
 
     keystore: Store | None
     truststore: Store | None
-    stamps: tuple[object, ...]
-    """What the files looked like, to notice a change."""
 
     @classmethod
     def read(cls, security: model.Security) -> Material:
         """:raises SetupError: a store is missing, damaged, empty, or its password is wrong."""
-        stamps = stamps_of(security)  # before reading: what changes meanwhile is noticed later
         keystore, truststore = _read(security.keystore), _read(security.truststore)
         if keystore is not None and not keystore.entries:
             raise SetupError(f"{keystore.file}: no private key in this keystore; is it the truststore?")
@@ -55,7 +53,7 @@ class Material:
                 )
             crls = truststore.crls + read_revocations(security.truststore.file)
             truststore = replace(truststore, crls=crls)
-        return cls(keystore=keystore, truststore=truststore, stamps=stamps)
+        return cls(keystore=keystore, truststore=truststore)
 
     @property
     def entries(self) -> tuple[KeyEntry, ...]:
@@ -172,6 +170,15 @@ def _ageing(store: Store, alias: str, certificate: x509.Certificate, now_s: floa
     return None
 
 
+def _ageing_roots(store: Store, now_s: float) -> list[str]:
+    """One line for all: a truststore made from a system's has dozens that ended long ago."""
+    old = [alias for alias, item in store.certificates if seconds_left(item, now_s) < WARN_BEFORE_EXPIRY_S]
+    if not old:
+        return []
+    named = ", ".join(old[:_NAMED_ROOTS]) + (", …" if len(old) > _NAMED_ROOTS else "")
+    return [f"{store.file}: {len(old)} trusted certificates have expired or will within 14 days: {named}"]
+
+
 def _outdated(store: Store, crl: x509.CertificateRevocationList, now_s: float) -> str | None:
     due = crl.next_update_utc
     if due is None or due.timestamp() > now_s:
@@ -208,4 +215,4 @@ def _stamp(path: Path) -> tuple[object, ...]:
         status = path.stat()
     except OSError:
         return (path, None)
-    return (path, status.st_mtime_ns, status.st_size, status.st_ino)
+    return (path, status.st_mtime_ns, status.st_size, status.st_ino, status.st_mode)
