@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import socket
 from collections.abc import Mapping, Sequence
@@ -38,42 +39,42 @@ def fetch(path: Path) -> Status | None:
     return found if isinstance(found, dict) else None
 
 
-def lacking(statuses: Mapping[str, Status | None], cloud: Sequence[str], onprem: Sequence[str], *, cluster: bool) -> list[str]:  # fmt: skip
+def lacking(
+    statuses: Mapping[str, Status | None], cloud: Sequence[str], onprem: Sequence[str], *, cluster: bool
+) -> list[str]:
     """What full redundancy lacks, in words.
 
     :param statuses: instance → what it said.
     :param cloud: the cloud instances.
-    :param onprem: the agents; each must have a tunnel to every cloud instance.
+    :param onprem: the agents; each must have a tunnel to every cloud instance, and both ends must say so.
     :param cluster: whether the cloud instances must know each other.
     """
     found = [f"{name} gives no status" for name, status in statuses.items() if status is None]
     for agent in onprem:
-        status = statuses.get(agent)
-        if status is not None:
-            there = peers(status)
-            found += [
-                f"{agent} has no tunnel to {node}"
-                for node in cloud
-                if not any(node in peer for peer in there)
-            ]
-    for node in cloud:
-        status = statuses.get(node)
-        if status is not None:
-            there = peers(status)
-            found += [
-                f"{node} has no tunnel from {agent}"
-                for agent in onprem
-                if not any(agent in peer for peer in there)
-            ]
-            if cluster and len(status.get("members") or ()) < len(cloud) - 1:
-                found.append(f"{node} knows no other member")
+        for node in cloud:
+            if not joined(statuses[agent], statuses[node]):
+                found.append(f"{agent} has no tunnel to {node}")
+            if not joined(statuses[node], statuses[agent]):
+                found.append(f"{node} has no tunnel from {agent}")
+    if cluster:
+        for one, other in itertools.permutations(cloud, 2):
+            if not knows(statuses[one], statuses[other]):
+                found.append(f"{one} does not know {other}")
     return found
 
 
-def peers(status: Status) -> list[str]:
-    """The nodes to which there is a tunnel that is not suspected."""
-    return [
-        str(tunnel.get("peer_node") or tunnel.get("peer") or tunnel.get("node") or "")
-        for tunnel in status.get("tunnels") or ()
-        if not tunnel.get("suspect")
-    ]
+def joined(one: Status | None, other: Status | None) -> bool:
+    """Whether an instance has a tunnel to another's present process, and does not suspect it."""
+    if one is None or other is None:
+        return False
+    return any(
+        tunnel.get("peer_instance") == other.get("instance") and not tunnel.get("suspect")
+        for tunnel in one.get("tunnels") or ()
+    )
+
+
+def knows(one: Status | None, other: Status | None) -> bool:
+    """Whether a member knows another's present process."""
+    if one is None or other is None:
+        return False
+    return any(member.get("instance") == other.get("instance") for member in one.get("members") or ())

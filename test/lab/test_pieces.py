@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from math import inf
-from typing import ClassVar
+from typing import Any, ClassVar
 from xml.dom.minidom import parseString
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -17,6 +17,7 @@ from test.lab.names import answer
 from test.lab.pattern import PERIOD, Pattern
 from test.lab.report import as_json, markdown
 from test.lab.scenario import SCENARIOS
+from test.lab.status import lacking
 from test.lab.timeline import Timeline
 from test.lab.verdict import Probe, Window, judge
 
@@ -101,6 +102,41 @@ class FaultListTests(SynchronousTestCase):
         }
         self.assertEqual(short, promised - {"no fault"})
         self.assertEqual(options_of(["--short"]).scenario, ["ha", "ha-lb"])
+
+
+class StatusTests(SynchronousTestCase):
+    """What full redundancy lacks."""
+
+    def setUp(self) -> None:
+        """Two in the cloud and one agent, all joined."""
+        self.statuses: dict[str, Any] = {
+            "cloud1": {"instance": "1", "tunnels": [{"peer_instance": "a"}], "members": [{"instance": "2"}]},
+            "cloud2": {"instance": "2", "tunnels": [{"peer_instance": "a"}], "members": [{"instance": "1"}]},
+            "onprem1": {"instance": "a", "tunnels": [{"peer_instance": "1"}, {"peer_instance": "2"}]},
+        }
+
+    def found(self) -> list[str]:
+        """What is lacking."""
+        return lacking(self.statuses, ["cloud1", "cloud2"], ["onprem1"], cluster=True)
+
+    def test_nothing(self) -> None:
+        """Nothing is lacking when everyone is joined."""
+        self.assertEqual(self.found(), [])
+
+    def test_silent_instance(self) -> None:
+        """An instance that says nothing, and every tunnel to it, is lacking."""
+        self.statuses["onprem1"] = None
+        self.assertEqual(len(self.found()), 5)
+
+    def test_earlier_process(self) -> None:
+        """A tunnel to an instance's earlier process is none."""
+        self.statuses["cloud1"]["instance"] = "1b"
+        self.assertEqual(self.found(), ["onprem1 has no tunnel to cloud1", "cloud2 does not know cloud1"])
+
+    def test_suspect(self) -> None:
+        """A suspected tunnel is none."""
+        self.statuses["onprem1"]["tunnels"][0]["suspect"] = True
+        self.assertEqual(self.found(), ["onprem1 has no tunnel to cloud1"])
 
 
 class ReportTests(SynchronousTestCase):
