@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from kwic.config.model import Address, Bind
 from kwic.config.problem import BadValueError
-from kwic.config.words import did_you_mean, shown
+from kwic.config.words import did_you_mean, listed, shown
 
 LONGEST_ADDRESS = 2048
 """Characters; longer than any browser or proxy lets through."""
@@ -112,7 +112,7 @@ def address_of(*schemes: str) -> Callable[[str], Address]:
         address = parse_address(text)
         if address.scheme not in schemes:
             raise BadValueError(
-                f"{shown(text)} is a {address.scheme} address", f"here it must be {' or '.join(schemes)}"
+                f"{shown(text)} has the scheme {address.scheme}", f"here it must be {listed(schemes)}"
             )
         return address
 
@@ -130,7 +130,7 @@ def parse_bind(text: str) -> Bind:
     if "/" in text:
         raise BadValueError(f"{shown(text)} is not host:port", "leave out the scheme and the path")
     if _PORT.fullmatch(text):
-        return Bind(port=_port(text))
+        return Bind(port=parse_port(text))
     host, interface, port = _split_port(text)
     if port is None:
         raise BadValueError(
@@ -197,7 +197,7 @@ def _split_port(authority: str) -> tuple[str, str | None, int | None]:
         host, colon, port = authority.rpartition(":")
         if not colon:
             host, port = authority, ""
-    number = _port(port) if colon else None
+    number = parse_port(port) if colon else None
     if host.startswith("@"):
         return host, _interface(host[1:]), number
     if authority.startswith("["):
@@ -205,7 +205,10 @@ def _split_port(authority: str) -> tuple[str, str | None, int | None]:
     return _host(host, authority), None, number
 
 
-def _port(text: str) -> int:
+def parse_port(text: str) -> int:
+    """:returns: a port number."""
+    if not text:
+        raise BadValueError("there is no port after the colon", "write a number from 1 to 65535")
     if _PORT.fullmatch(text) is None or not 1 <= int(text) <= 65535:
         raise BadValueError(f"{shown(text)} is not a port", "a port is a number from 1 to 65535")
     return int(text)

@@ -116,13 +116,18 @@ def _written(service: Service, side: Side) -> tuple[tuple[Address, ...], tuple[P
 
 
 def _ends(service: Service, side: Side) -> Iterator[End]:
+    """In the order of the file; a tunnel stands where the first of its names does."""
     addresses, places, options = _written(service, side)
     tunnels: dict[Address, list[str]] = {}
-    for address, place in zip(addresses, places or [service.place] * len(addresses), strict=True):
+    for address in addresses:
         socks = socks_transport(address, options)
         if socks is not None:
             tunnels.setdefault(socks, []).append(rendezvous_key(address))
-        elif address.scheme != "pipe":
+    for address, place in zip(addresses, places or [service.place] * len(addresses), strict=True):
+        socks = socks_transport(address, options)
+        if socks in tunnels:
+            yield _tunnel(service, side, socks, tuple(tunnels.pop(socks)))
+        elif socks is None and address.scheme != "pipe":
             yield End(
                 service=service,
                 side=side,
@@ -132,20 +137,23 @@ def _ends(service: Service, side: Side) -> Iterator[End]:
                 tls=options.tls,
                 place=place,
             )
+
+
+def _tunnel(service: Service, side: Side, socks: Address, keys: tuple[str, ...]) -> End:
+    _, _, options = _written(service, side)
     # Reverse: the side that connects its clients waits for the tunnel, the side that accepts them dials it.
     listening_side = Side.CONNECT if options.socks_mode is SocksMode.REVERSE else Side.ACCEPT
-    for socks, keys in tunnels.items():
-        yield End(
-            service=service,
-            side=side,
-            address=tunnel_address(socks, options),
-            listens=side is listening_side,
-            keys=tuple(keys),
-            socks=socks,
-            options=options,
-            tls=_tunnel_tls(options),
-            place=options.places.get("socks.transport", service.place),
-        )
+    return End(
+        service=service,
+        side=side,
+        address=tunnel_address(socks, options),
+        listens=side is listening_side,
+        keys=keys,
+        socks=socks,
+        options=options,
+        tls=_tunnel_tls(options),
+        place=options.places.get("socks.transport", service.place),
+    )
 
 
 def _tunnel_tls(options: Options) -> TlsOptions:

@@ -109,7 +109,7 @@ def conflicts(shared: Iterable[End]) -> Iterator[Problem]:
             secure, clear = (first, second) if first.secure else (second, first)
             yield _conflict(second, first, f"{_name(secure)} speaks TLS and {_name(clear)} does not")
         elif speech(first) is not speech(second) or speech(first) is Speech.BYTES:
-            yield _conflict(second, first, f"{_claim(first)} and {_claim(second)}")
+            yield _conflict(second, first, f"{_claim(first)} and {_claim(second)} cannot be told apart")
     if found and found[0].secure:
         for option, value in _AGREED.items():
             yield from _disagreements(found, option, value)
@@ -148,9 +148,10 @@ def _same_routes(found: list[End]) -> Iterator[Problem]:
 def _conflict(end: End, other: End, what: str, option: str = "") -> Problem:
     places = (end.options.places.get(name) for name in (f"socks.{option}", option) if option)
     place: Place = next((place for place in places if place is not None), end.place)
-    socket = end.socket if end.socket == other.socket else f"{other.socket} and {end.socket}"
+    socket = end.socket if end.socket == other.socket else Bind(port=end.socket.port)
+    where = f"port {socket}" if socket == Bind(port=socket.port) else str(socket)
     hint = f"make both agree on {option}, or use another port" if option else "use another port"
-    return Problem(place=place, message=f"{what}, both at {socket}", hint=hint)
+    return Problem(place=place, message=f"{what}, and both listen at {where}", hint=hint)
 
 
 def _name(end: End) -> str:

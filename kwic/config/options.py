@@ -133,7 +133,12 @@ def canonical_name(name: str) -> str:
 
 def read_options(element: Element | None, reading: Reading) -> dict[str, Written]:
     """:returns: the options of one block, by their canonical names."""
-    return reading.named_values(element, OPTIONS, canonical_name)
+    written = reading.named_values(element, OPTIONS, canonical_name)
+    for child in element.children if element is not None else ():
+        name = canonical_name(child.name)
+        if name not in OPTIONS or (name.endswith(".transport") and name not in written):
+            reading.address_lost()
+    return written
 
 
 def build_options(written: Mapping[str, Written], liveness: Liveness = Liveness.NORMAL) -> Options:

@@ -106,7 +106,11 @@ class Properties:
                 f"the environment variable {shown(name)} is not set",
                 f"set it, or write ${{env:{name}:default}}",
             )
-        guess = did_you_mean(name, [*self._written, *self._defines, *self._builtins])
+        guess = (
+            ""
+            if name in self._written
+            else did_you_mean(name, [*self._written, *self._defines, *self._builtins])
+        )
         way = f"give it with -D {name}=…, in <properties>, or write ${{{name}:default}}"
         return BadValueError(
             f"the property {shown(name)} has no value", f"{guess} Or {way}" if guess else way

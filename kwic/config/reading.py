@@ -15,6 +15,9 @@ from kwic.config.words import did_you_mean, listed
 
 T = TypeVar("T")
 
+MANY_NAMES = 8
+"""From here on a list of what is known is too long for a line."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Named:
@@ -58,8 +61,10 @@ class Reading:
 
     def value(self, element: Element | None, parse: Callable[[str], T]) -> T | None:
         """:returns: the value of an element; None without one, and when it was reported as wrong."""
-        text = self.text(element) if element is not None else None
-        if text is None or element is None:
+        if element is None or element.children:
+            return None
+        text = self.text(element)
+        if text is None:
             return None
         try:
             if not text:
@@ -134,5 +139,7 @@ class Reading:
             self.report.warning(element.value_place, caution)
 
     def _unknown(self, element: Element, table: Mapping[str, Named]) -> None:
-        hint = did_you_mean(element.name, table) or f"known are {listed(table, 'and')}"
-        self.report.error(element.place, f"<{element.name}> is unknown here", hint if table else "remove it")
+        few = f"known are {listed(table, 'and')}" if 0 < len(table) < MANY_NAMES else "remove it"
+        self.report.error(
+            element.place, f"<{element.name}> is unknown here", did_you_mean(element.name, table) or few
+        )

@@ -97,7 +97,7 @@ def _read_addresses(element: Element, kind: str, reading: Reading) -> dict[str, 
             if address.scheme in schemes or not schemes:
                 addresses.append((address, place))
             else:
-                message = f"a {kind} service cannot {verb} {address.scheme} addresses"
+                message = f"{_a(kind)} service cannot {verb} {address.scheme} addresses"
                 reading.report.error(place, message, _instead(address, schemes))
         if len(addresses) < sum(1 for _ in element.all(tag)):
             reading.address_lost()
@@ -119,20 +119,24 @@ def _instead(address: Address, schemes: tuple[str, ...]) -> str:
 def _check_counts(element: Element, kind: str, rules: ServiceType, reading: Reading) -> None:
     if element.first("accept") is None:
         reading.report.error(
-            element.place, f"a {kind} service needs an <accept>", "say where its clients come in"
+            element.place, f"{_a(kind)} service needs an <accept>", "say where its clients come in"
         )
     connect = element.first("connect")
     if connect is None and rules.connects:
         reading.report.error(
-            element.place, f"a {kind} service needs a <connect>", "say where its clients are taken"
+            element.place, f"{_a(kind)} service needs a <connect>", "say where its clients are taken"
         )
     if connect is not None and not rules.connects:
-        reading.report.error(connect.place, f"a {kind} service connects to nothing", "remove <connect>")
+        reading.report.error(connect.place, f"{_a(kind)} service connects to nothing", "remove <connect>")
     balance = element.first("balance")
     if balance is not None and not rules.is_balanced:
         reading.report.error(
-            balance.place, f"a {kind} service cannot stand behind a balancer", "remove <balance>"
+            balance.place, f"{_a(kind)} service cannot stand behind a balancer", "remove <balance>"
         )
+
+
+def _a(kind: str) -> str:
+    return f"an {kind}" if kind.startswith(tuple("aeiou")) else f"a {kind}"
 
 
 def _read_properties(element: Element, kind: str, reading: Reading) -> dict[str, Any]:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 
-from kwic.config.address import LONGEST_PIPE_NAME
+from kwic.config.address import LONGEST_PIPE_NAME, parse_port
 from kwic.config.ends import End, Side, accept_ends, ends, local_pipes, socket_transport
 from kwic.config.listen import WILDCARDS, conflicts, is_wildcard, listeners
 from kwic.config.model import Address, GatewayConfig, Liveness, Service, VerifyClient
-from kwic.config.problem import Place, Problem, Severity
+from kwic.config.problem import BadValueError, Place, Problem, Severity
 from kwic.config.words import closest, shown
 
 Check = Callable[[GatewayConfig], Iterator[Problem]]
@@ -201,9 +201,12 @@ def cluster_connects(config: GatewayConfig) -> Iterator[Problem]:
 def proxy_ports(config: GatewayConfig) -> Iterator[Problem]:
     """The properties that name an HTTP proxy have a port that is one."""
     for name in ("http.proxyPort", "https.proxyPort"):
-        port = config.properties.get(name, "0")
-        if not port.isascii() or not port.isdigit() or int(port[:6]) > 65535:
-            yield error(None, f"the property {name} is {shown(port)}", "a port is a number from 1 to 65535")
+        port = config.properties.get(name)
+        if port:
+            try:
+                parse_port(port)
+            except BadValueError as mistake:
+                yield error(None, f"the property {name}: {mistake.message}", mistake.hint)
 
 
 def keys_are_there(config: GatewayConfig) -> Iterator[Problem]:
