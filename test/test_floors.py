@@ -19,6 +19,7 @@ FLOORS = {
     "service": 2,
     "cli": 3,
     "tap": 3,
+    "logfile": 3,
     "__init__": 0,
     "__main__": 3,
 }

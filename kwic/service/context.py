@@ -8,9 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from kwic.config.model import Address
+from kwic.policy.forward_proxy import Proxy, proxy_for
+from kwic.service.relays import Relays
 from kwic.transport.connection_log import ConnectionLog
 from kwic.transport.resolver import FixedNames
 from kwic.transport.tls import Credentials
+from kwic.wire.limits import Limits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +32,8 @@ class Context:
     :param connection_log: writes the OPENED and CLOSED lines.
     :param log_clients: whether each client connection is logged, beside the tunnels.
     :param grace_s: how long open streams may run on when the gateway stops.
+    :param limits: the bounds of every session, with one budget for all.
+    :param relays: the clients that are joined now.
     """
 
     reactor: Any
@@ -40,6 +46,16 @@ class Context:
     connection_log: ConnectionLog = field(default_factory=ConnectionLog)
     log_clients: bool = False
     grace_s: float = 30.0
+    limits: Limits = field(default_factory=Limits)
+    relays: Relays = field(default_factory=Relays)
+
+    def proxy_for(self, address: Address) -> Proxy | None:
+        """The HTTP proxy through which an address is dialled, if any."""
+        return proxy_for(address, self.properties, self.environ)
+
+    def warnings(self) -> tuple[str, ...]:
+        """What the operator should know about our certificates."""
+        return () if self.credentials is None else self.credentials.warnings()
 
     @property
     def identity(self) -> str:

@@ -136,7 +136,7 @@ class Alone(Membership):
         """Nobody."""
         return ()
 
-    def path(self, member: Member, name: str) -> Path | None:  # noqa: ARG002 - the interface's
+    def path(self, member: Member, name: str) -> Path | None:
         """There is nobody in between."""
         return None
 

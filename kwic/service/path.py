@@ -8,16 +8,17 @@ A path: one way to the far end that a client wants, and what is known of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, Protocol as Interface
+from typing import Any
+from typing import Protocol as Interface
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import ConnectError, ConnectionRefusedError, NoRouteError, TimeoutError
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
 from kwic.errors import MisuseError
 from kwic.policy.choice import Candidate
+from kwic.transport.connect_error import Why, explain
 from kwic.transport.leg import Leg
 from kwic.transport.negotiation import Opener
 from kwic.transport.tunnel import Tunnel
@@ -149,24 +150,30 @@ class EndpointPath:
     :param label: for the log.
     :param endpoint: makes the endpoint for one attempt.
     :param priority: its place in the configuration.
+    :param on_failed: called when an attempt failed.
     """
 
     def __init__(
-        self, key: Hashable, label: str, endpoint: Callable[[], IStreamClientEndpoint], *, priority: int = 0
+        self,
+        key: Hashable,
+        label: str,
+        endpoint: Callable[[], IStreamClientEndpoint],
+        *,
+        priority: int = 0,
+        on_failed: Callable[[], None] = lambda: None,
     ) -> None:
         self._key = key
         self.label = label
         self._endpoint = endpoint
         self._priority = priority
-        #: Clients on it now.
-        self.load = 0
+        self._on_failed = on_failed
         #: The last attempt went wrong: others are tried first.
         self.failed = False
 
     @property
     def facts(self) -> Candidate:
         """In the order of the configuration, those that worked last first."""
-        return Candidate(key=self._key, healthy=not self.failed, load=self.load, priority=self._priority)
+        return Candidate(key=self._key, healthy=not self.failed, priority=self._priority)
 
     def dial(self, attempt: Attempt) -> Callable[[], None]:
         """Connect. There is nobody in between who could acknowledge: this process did."""
@@ -188,21 +195,19 @@ class EndpointPath:
     def _not_connected(self, failure: Failure, attempt: Attempt) -> None:
         if not failure.check(CancelledError):
             self.failed = True
-            attempt.refused(rep_of(failure), failure.getErrorMessage())
+            problem = explain(failure, self.label)
+            self._on_failed()
+            attempt.refused(_REPS.get(problem.why, Rep.GENERAL_FAILURE), str(problem))
 
     def suspect(self) -> None:
         """Nobody is in between."""
         self.failed = True
 
 
-def rep_of(failure: Failure) -> Rep:
-    """What a failed dial is called in a SOCKS reply (RFC 1928 6)."""
-    if failure.check(ConnectionRefusedError):
-        return Rep.CONNECTION_REFUSED
-    if failure.check(TimeoutError):
-        return Rep.TTL_EXPIRED
-    if failure.check(NoRouteError):
-        return Rep.NETWORK_UNREACHABLE
-    if failure.check(ConnectError):
-        return Rep.HOST_UNREACHABLE
-    return Rep.GENERAL_FAILURE
+#: What a failed dial is called in a SOCKS reply (RFC 1928 6).
+_REPS = {
+    Why.REFUSED: Rep.CONNECTION_REFUSED,
+    Why.TIMEOUT: Rep.TTL_EXPIRED,
+    Why.NO_NAME: Rep.HOST_UNREACHABLE,
+    Why.UNREACHABLE: Rep.NETWORK_UNREACHABLE,
+}

@@ -87,7 +87,7 @@ class EndpointConnector:
         if self.protocol is not None:
             self.protocol.transport.loseConnection()
 
-    def getDestination(self) -> IAddress | None:
+    def getDestination(self) -> Any:
         """Where the connection leads; None while there is none."""
         return None if self.protocol is None else self.protocol.transport.getPeer()
 
@@ -152,7 +152,7 @@ class Peer(ReconnectingClientFactory):
 
     # -- ReconnectingClientFactory ------------------------------------------------------------------------------------------
 
-    def buildProtocol(self, addr: IAddress) -> Tunnel:
+    def buildProtocol(self, addr: IAddress | None) -> Tunnel:
         """The tunnel for a link that was opened."""
         return self.uplink.build_tunnel(self)
 

@@ -15,14 +15,17 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from kwic.config.model import Service
+from kwic.service.context import Context
 from kwic.service.dial import Dial
 from kwic.service.path import PathSource
-from kwic.service.relays import Relays
 from kwic.transport.leg import Leg
 from kwic.transport.negotiation import Acceptor
 from kwic.transport.relay import Relay
 from kwic.transport.tunnel import Tunnel
 from kwic.wire.socks5 import Rep
+
+#: The close code for a far end that could not be dialled (IANA WebSocket close code registry).
+BAD_GATEWAY = 1014
 
 
 class Proxy:
@@ -31,21 +34,28 @@ class Proxy:
 
     :param service: what was asked for.
     :param source: where its paths come from.
-    :param clock: for the deadlines.
-    :param relays: where its joined connections are counted.
+    :param context: the gateway's surroundings.
     """
 
     log = Logger()
 
-    def __init__(self, service: Service, source: PathSource, clock: Any, relays: Relays) -> None:
+    def __init__(self, service: Service, source: PathSource, context: Context) -> None:
         self.service = service
         self.source = source
-        self._clock = clock
-        self._relays = relays
+        self._clock = context.reactor
+        self._relays = context.relays
         #: Clients that wait for a path.
         self.waiting = 0
         self.served = 0
         self.failed = 0
+
+    def protocol(self, who: str) -> Leg:
+        """
+        What talks to a client on a listener.
+
+        :param who: the client, in log lines.
+        """
+        return Leg(on_ready=lambda leg: self.client(leg, who, turn_away))
 
     def client(self, near: Leg, who: str, refuse: Callable[[Leg], None] = Leg.reset) -> None:
         """
@@ -103,6 +113,15 @@ class Proxy:
             who=who,
             why=why,
         )
+
+
+def turn_away(leg: Leg) -> None:
+    """Reset a client that cannot be served; one on a WebSocket is told so (close code 1014, Bad Gateway)."""
+    close = getattr(leg.transport, "close", None)
+    if close is None:
+        leg.reset()
+    else:
+        close(BAD_GATEWAY, "the service cannot be reached")
 
 
 def set_bound(leg: Leg, pending_bytes: int) -> None:

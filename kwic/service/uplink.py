@@ -25,17 +25,27 @@ from kwic.policy.backoff import Backoff
 from kwic.policy.coverage import Coverage, Missing, surplus
 from kwic.policy.liveness import FAST, NORMAL
 from kwic.service.context import Context
+from kwic.service.nodes import ask_nodes
 from kwic.service.offer import Offer
 from kwic.service.peer import Peer
-from kwic.service.switchboard import Switchboard
+from kwic.service.switchboard import Destination, Switchboard
 from kwic.service.watch import Watched
 from kwic.transport.addresses import AddressLookup
 from kwic.transport.stream import Stream
 from kwic.transport.tls import peer_identity
 from kwic.transport.tunnel import Tunnel
-from kwic.transport.websocket_client import WebSocketEndpoint, WebSocketRefused
+from kwic.transport.tunnel_endpoint import NoTunnelError, TunnelEndpoint
+from kwic.transport.websocket_client import WebSocketEndpoint
+from kwic.wire.kwic_headers import (
+    INSTANCE_HEADER,
+    MET_HEADER,
+    NODES_HEADER,
+    TUNNEL_SUBPROTOCOL,
+    format_met,
+    parse_instance,
+    parse_nodes,
+)
 
-SUBPROTOCOL = "kwic.1"
 #: Seconds between two looks at whether something is missing.
 TEND_S = 1.0
 #: Seconds between two resolutions of the name, while tunnels are up; attempts resolve anew by themselves.
@@ -80,19 +90,17 @@ class Uplink(Service, Watched):
     :param context: the gateway's surroundings.
     :param address: where to dial.
     :param options: how.
-    :param switchboard: what the streams that the other side opens may reach.
     """
 
     log = Logger()
 
-    def __init__(
-        self, context: Context, address: Address, options: UplinkOptions, switchboard: Switchboard
-    ) -> None:
+    def __init__(self, context: Context, address: Address, options: UplinkOptions) -> None:
         Watched.__init__(self)
         self.context = context
         self.address = address
         self.options = options
-        self.switchboard = switchboard
+        self._destinations: dict[str, Destination] = {}
+        self._switchboard = Switchboard(clock=context.reactor, destinations=self._destinations)
         #: The far end speaks no tunnels: each client gets a WebSocket of its own.
         self.plain = False
         self.peers: list[Peer] = []
@@ -112,10 +120,16 @@ class Uplink(Service, Watched):
         """The peers whose tunnels take new streams."""
         return [peer for peer in self._all_peers() if peer.tunnel is not None and peer.tunnel.usable]
 
-    def offer(self, name: str) -> Offer:
-        """Offer a name on every tunnel, from now on."""
+    def offer(self, name: str, destination: Destination) -> Offer:
+        """Offer a name on every tunnel, from now on, and let the other side reach it."""
+        self._destinations[name] = destination
         offer = self._offers[name] = Offer(self.context.reactor, name, lambda: list(self._up().values()))
         return offer
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The names that are offered."""
+        return tuple(self._offers)
 
     def check(self) -> None:
         """
@@ -244,7 +258,7 @@ class Uplink(Service, Watched):
             self.log.info("{peer}: one tunnel to {node} is enough", peer=peer.label, node=peer.node)
             peer.retire()
 
-    def nodes_announced(self, count: int | None) -> None:
+    def nodes_announced(self, count: int) -> None:
         """The other side says how many nodes it has: whoever waits to dial again may dial now."""
         self._coverage.announced(count)
         if self._missing(self.context.reactor.seconds()) is Missing.KNOWN:
@@ -255,33 +269,37 @@ class Uplink(Service, Watched):
 
     def endpoint(self, peer: Peer) -> IStreamClientEndpoint:
         """What a peer dials in one attempt."""
-        return self.websocket(
-            dial_address=peer.dial_address,
-            protocols=(SUBPROTOCOL,),
-            met=[other.instance for other in self._up() if other is not peer and other.instance],
+        met = [other.instance for other in self._up() if other is not peer and other.instance]
+        headers = {INSTANCE_HEADER: self.context.identity}
+        if met:
+            headers[MET_HEADER] = format_met(met)
+        return TunnelEndpoint(
+            self._websocket(
+                protocols=(TUNNEL_SUBPROTOCOL,),
+                headers=headers,
+                dial_address=peer.dial_address,
+                message_limit_bytes=None,
+                reject_text=True,
+            )
         )
 
-    def websocket(
-        self, *, protocols: Sequence[str] = (), dial_address: str | None = None, met: Sequence[str] = ()
-    ) -> WebSocketEndpoint:
-        """A WebSocket to the address."""
-        headers = {"Kwic-Instance": self.context.identity}
-        if met:
-            headers["Kwic-Met"] = ", ".join(met)
-        options = self.options
+    def websocket(self) -> WebSocketEndpoint:
+        """A WebSocket for one client, to a far end that speaks no tunnels."""
+        return self._websocket(
+            message_limit_bytes=self.options.maximum_message_bytes,
+            inactivity_timeout_s=self.options.inactivity_timeout_s,
+        )
+
+    def _websocket(self, **how: Any) -> WebSocketEndpoint:
         return WebSocketEndpoint(
             self.context.reactor,
             self.address,
             credentials=self.context.credentials,
-            tls=options.tls,
-            protocols=protocols,
-            headers=headers if protocols else {},
-            maximum_redirects=options.maximum_redirects,
-            dial_address=dial_address,
-            proxy=self.context.proxy_for(self.address),
-            maximum_message_bytes=None if protocols else options.maximum_message_bytes,
-            inactivity_timeout_s=None if protocols else options.inactivity_timeout_s,
+            tls=self.options.tls,
+            maximum_redirects=self.options.maximum_redirects,
+            proxy=self.context.proxy_for,
             connection_log=self.context.connection_log,
+            **how,
         )
 
     def build_tunnel(self, peer: Peer) -> Tunnel:
@@ -300,29 +318,31 @@ class Uplink(Service, Watched):
         assert peer.tunnel is not None
         transport: Any = peer.tunnel.transport
         headers = transport.response_headers
-        peer.instance, _, peer.node = headers.get("kwic-instance", "").partition(" ")
+        who = parse_instance(headers.get(INSTANCE_HEADER.lower()))
+        peer.instance, peer.node = (who.uuid, who.node) if who is not None else ("", "")
+        peer.tunnel.peer = f"{peer.node or '?'} at {peer.label}"
         self._redirected = self._redirected or str(transport.uri) != str(self.address)
-        now = self.context.reactor.seconds()
         known = {other.instance for other in self._up() if other is not peer}
-        self._coverage.reached(peer.node or peer.instance, now)
-        count = headers.get("kwic-nodes", "").partition(" ")[2]
-        if count.isdigit():
-            self._coverage.announced(int(count))
+        self._coverage.reached(peer.node or peer.instance, self.context.reactor.seconds())
+        nodes = parse_nodes(headers.get(NODES_HEADER.lower()))
+        if nodes is not None:
+            self._coverage.announced(nodes.count)
         if peer is self._scout:
             if peer.instance in known:
                 peer.tunnel.close()
                 return
             self.peers.append(peer)
             self._scout = None
-        self.log.info("tunnel to {node} is up ({peer})", node=peer.node or "?", peer=peer.label)
+        self.log.info("tunnel to {peer} is up", peer=peer.tunnel.peer)
         for offer in self._offers.values():
             offer.tunnel_up(peer.tunnel)
+        ask_nodes(peer.tunnel, self.nodes_announced)
         self.changed()
 
     def stream_opened(self, peer: Peer, stream: Stream) -> None:
         """The other side opened a stream."""
         assert peer.tunnel is not None
-        self.switchboard.connect(peer.tunnel, stream, peer_identity(peer.tunnel.transport))
+        self._switchboard.connect(peer.tunnel, stream, peer_identity(peer.tunnel.transport))
 
     def peer_changed(self, peer: Peer) -> None:
         """A tunnel is suspect, trusted again, or draining."""
@@ -339,9 +359,8 @@ class Uplink(Service, Watched):
             self._coverage.reached(peer.node or peer.instance, self.context.reactor.seconds())
         if peer is not self._scout:
             self.log.info(
-                "tunnel to {node} is gone ({peer}): {reason}",
-                node=peer.node or "?",
-                peer=peer.label,
+                "tunnel to {peer} is gone: {reason}",
+                peer=f"{peer.node or '?'} at {peer.label}",
                 reason=reason.getErrorMessage(),
             )
         peer.instance = ""
@@ -349,8 +368,7 @@ class Uplink(Service, Watched):
 
     def attempt_failed(self, peer: Peer, reason: Failure) -> None:
         """An attempt to dial failed: perhaps because tunnels are not spoken there."""
-        refused = reason.check(WebSocketRefused)
-        if refused and reason.value.no_subprotocol and not self._up():  # type: ignore[union-attr]
+        if reason.check(NoTunnelError) and not self._up() and not self._offers:
             self._go_plain()
 
     def _go_plain(self) -> None:

@@ -9,6 +9,7 @@ lost. `Relay` gives a leg its sink and lets it run.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
@@ -37,8 +38,8 @@ def can_half_close(transport: object) -> bool:
 def tune(transport: object) -> None:
     """Send small writes at once and let the kernel notice a peer that vanished, where the transport has such knobs."""
     if ITCPTransport.providedBy(transport):
-        transport.setTcpNoDelay(True)  # type: ignore[attr-defined]
-        transport.setTcpKeepAlive(True)  # type: ignore[attr-defined]
+        transport.setTcpNoDelay(True)
+        transport.setTcpKeepAlive(True)
 
 
 @implementer(IHalfCloseableProtocol, IHandshakeListener)
@@ -50,6 +51,8 @@ class Leg(Protocol):
     :param on_lost: called with the leg and the reason when the connection ends before the leg was joined.
     :param early: bytes that were read from this connection already, by whoever negotiated on it.
     """
+
+    transport: Any
 
     def __init__(
         self,

@@ -147,12 +147,16 @@ class Acceptor(Protocol):
         self.transport.hand_over(leg)
         return leg
 
-    def register(self, on_lost: Callable[[], None]) -> None:
-        """Say that the name is registered; the stream stays open as the registration, until either side ends it."""
+    def accept_with(self, protocol: Protocol) -> None:
+        """Say that the name was reached, and give the stream to a protocol of ours; it carries no client."""
         self.on_lost = _nothing
         self.transport.housekeeping = True
         self.transport.write(reply(Rep.SUCCEEDED))
-        self.transport.hand_over(Registration(on_lost))
+        self.transport.hand_over(protocol)
+
+    def register(self, on_lost: Callable[[], None]) -> None:
+        """Say that the name is registered; the stream stays open as the registration, until either side ends it."""
+        self.accept_with(Registration(on_lost))
         self.transport.resumeProducing()
 
     def refuse(self, rep: Rep) -> None:

@@ -9,8 +9,9 @@ not returned: that is what stops the far sender, and no other stream (yamux spec
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.interfaces import (
@@ -18,7 +19,6 @@ from twisted.internet.interfaces import (
     IConsumer,
     IHalfCloseableProtocol,
     IProtocol,
-    IPullProducer,
     IPushProducer,
     ITransport,
 )
@@ -80,7 +80,7 @@ class Stream:
         self._held: deque[bytes] = deque()
         self._owed_bytes = 0
         self._paused = False
-        self._producer: IPushProducer | IPullProducer | None = None
+        self._producer: Any = None
         self._streaming = True
         self._producer_paused = False
 
@@ -105,10 +105,10 @@ class Stream:
         if self._producer is not None and self.queued_bytes > self.high_bytes and not self._producer_paused:
             self._producer_paused = True
             if self._streaming:
-                self._producer.pauseProducing()  # type: ignore[union-attr]
+                self._producer.pauseProducing()
         self.tunnel.wants_to_send(self)
 
-    def writeSequence(self, data: list[bytes]) -> None:
+    def writeSequence(self, data: Iterable[bytes]) -> None:
         """Queue several pieces."""
         self.write(b"".join(data))
 
@@ -149,7 +149,7 @@ class Stream:
 
     # -- IConsumer ----------------------------------------------------------------------------------------------------------
 
-    def registerProducer(self, producer: IPushProducer | IPullProducer, streaming: bool) -> None:
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
         """Pause this producer while too much waits."""
         if self._producer is not None:
             raise RuntimeError(f"a producer is registered with stream {self.number} already")

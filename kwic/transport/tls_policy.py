@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 
 from OpenSSL import SSL
 
@@ -72,8 +73,9 @@ CLUSTER_POLICY = TlsPolicy(minimum=SSL.TLS1_3_VERSION)
 """Members of a cluster are all ours: nothing older than TLS 1.3 is needed."""
 
 
+@cache
 def policy_of(tls: TlsOptions) -> TlsPolicy:
-    """What the options of a service mean.
+    """What the options of a service mean; asked for at each dial, found out once.
 
     :raises SetupError: only unsafe versions or ciphers were asked for, or something that does not exist.
     """

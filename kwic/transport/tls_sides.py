@@ -17,10 +17,11 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
 from kwic.transport.entries import KeyEntry
-from kwic.transport.judgement import ChainJudge, CheckedConnection, ClusterJudge, HostJudge
+from kwic.transport.judgement import ChainJudge, CheckedConnection, ClusterJudge
 from kwic.transport.tls_context import make_context, trust
 from kwic.transport.tls_material import Material, best_fit
 from kwic.transport.tls_policy import CLUSTER_POLICY, TlsPolicy
+from kwic.transport.tls_sessions import ClientConnection, SessionCache
 
 BuiltT = TypeVar("BuiltT")
 
@@ -82,23 +83,27 @@ def _chooser(
     return choose
 
 
-class ClientSide(Side[SSL.Context]):
+class ClientSide(Side[tuple[SSL.Context, SessionCache]]):
     """Connections that we make: verify the server, present our key when asked."""
 
     def __init__(self, policy: TlsPolicy) -> None:
         self._policy = policy
 
-    def build(self, material: Material, now_s: float) -> SSL.Context:
+    def build(self, material: Material, now_s: float) -> tuple[SSL.Context, SessionCache]:
         """See :class:`Side`."""
         context = make_context(self._policy, material.client_entry(now_s))
         trust(context, material.truststore)
-        return context
+        sessions = SessionCache()
+        sessions.watch(context)
+        return context, sessions
 
     def connection(self, host: str) -> SSL.Connection:
         """:returns: a connection that has to prove it is `host`."""
-        connection = CheckedConnection(self._built, HostJudge(host))
+        context, sessions = self._built
+        connection = ClientConnection(context, host)
         if not _is_address(host):  # RFC 6066 section 3: no literal addresses
             connection.set_tlsext_host_name(host.encode("ascii"))
+        sessions.resume(connection)
         return connection
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from typing import Any
 from typing import Protocol as Interface
 
 from twisted.internet.error import ConnectionAborted, ConnectionLost
@@ -70,6 +71,7 @@ class Tunnel(Protocol):
     """
 
     log = Logger()
+    transport: Any
 
     def __init__(
         self,
@@ -136,7 +138,7 @@ class Tunnel(Protocol):
 
     def ping(self) -> None:
         """Ask the peer for a sign of life now."""
-        if self.up and len(self._pings) < 8:  # noqa: PLR2004 - more unanswered ones would tell nothing new
+        if self.up and len(self._pings) < 8:
             self._pings[self.session.ping()] = self.clock.seconds()
             self.flush()
 

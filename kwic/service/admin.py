@@ -1,0 +1,112 @@
+"""
+What an operator, a health check or Prometheus may ask a running gateway: `/status` (JSON), `/health` and `/metrics`.
+
+Served on its own address, which must not be reachable for strangers: there is no login. Rejected: serving it on a public listener under a path.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.error import CannotListenError
+from twisted.web.resource import Resource
+from twisted.web.server import Request, Site
+
+from kwic.errors import SetupError
+from kwic.service.gateway import Gateway
+from kwic.service.status import health, metrics, status
+
+_ADDRESS = re.compile(r"(?:tcp:)?\[?([^\]]*?)\]?:(\d{1,5})\Z")
+
+
+class Page(Resource):
+    """
+    One page, made anew for each request.
+
+    :param make: returns the HTTP status and the text.
+    :param content_type: of the text.
+    """
+
+    isLeaf = True
+
+    def __init__(self, make: Any, content_type: str) -> None:
+        super().__init__()
+        self._make = make
+        self._content_type = content_type
+
+    def render_GET(self, request: Request) -> bytes:
+        """Answer."""
+        code, text = self._make()
+        request.setResponseCode(code)
+        request.setHeader("Content-Type", self._content_type)
+        request.setHeader("Cache-Control", "no-store")
+        return text.encode()
+
+
+class QuietSite(Site):
+    """A site that keeps no access log."""
+
+    def log(self, request: Any) -> None:
+        """Health checks come every few seconds."""
+
+
+class Admin(Service):
+    """
+    The administrative listener.
+
+    :param gateway: what is asked about.
+    :param address: `HOST:PORT` or `unix:PATH`.
+    :raises SetupError: when the address is neither.
+    """
+
+    def __init__(self, gateway: Gateway, address: str) -> None:
+        self._gateway = gateway
+        self._address = address
+        self._listening: Any = None
+        match = _ADDRESS.match(address)
+        if not address.startswith("unix:") and match is None:
+            raise SetupError(f"--admin {address}: write HOST:PORT or unix:PATH")
+        self._tcp = match
+
+    def privilegedStartService(self) -> None:
+        """
+        Listen.
+
+        :raises SystemExit: when the address cannot be listened on.
+        """
+        reactor = self._gateway.context.reactor
+        try:
+            if self._tcp is None:
+                path = self._address.removeprefix("unix:")
+                self._listening = reactor.listenUNIX(path, self._site(), mode=0o600, wantPID=True)
+            else:
+                host, port = self._tcp[1], int(self._tcp[2])
+                self._listening = reactor.listenTCP(port, self._site(), interface=host)
+        except CannotListenError as error:
+            self._gateway.log.critical(
+                "--admin {address}: cannot listen there: {error}",
+                address=self._address,
+                error=error.socketError,
+            )
+            raise SystemExit(1) from error
+
+    def _site(self) -> Site:
+        gateway = self._gateway
+        root = Resource()
+        root.putChild(
+            b"status", Page(lambda: (200, json.dumps(status(gateway), indent=1) + "\n"), "application/json")
+        )
+        root.putChild(b"health", Page(lambda: health(gateway), "text/plain; charset=utf-8"))
+        root.putChild(b"metrics", Page(lambda: (200, metrics(gateway)), "text/plain; version=0.0.4"))
+        site = QuietSite(root, timeout=30)
+        site.noisy = False
+        return site
+
+    def stopService(self) -> Any:
+        """Stop listening."""
+        Service.stopService(self)
+        listening, self._listening = self._listening, None
+        return None if listening is None else listening.stopListening()

@@ -1,0 +1,243 @@
+"""
+Builds the services of one gateway from its configuration: objects first, then what they need of each other, then the service tree.
+
+    Gateway (MultiService)
+      Membership            the other members of the cluster
+      Uplink …              one per address that is dialled for tunnels; has a Peer per tunnel
+      Listener …            one per socket
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from twisted.internet.interfaces import IProtocolFactory
+from twisted.protocols.tls import TLSMemoryBIOFactory
+
+from kwic.config.ends import End, Side, accept_ends, connect_ends
+from kwic.config.listen import Speech, listeners
+from kwic.config.model import Address, GatewayConfig, Service
+from kwic.errors import SetupError
+from kwic.service.balancer import Balancer, Balances
+from kwic.service.clients import ClientFactory, ClientRoute, TunnelRoute
+from kwic.service.context import Context
+from kwic.service.echo import Echo
+from kwic.service.gateway import Gateway
+from kwic.service.inbound import InboundTunnels
+from kwic.service.listener import Listener
+from kwic.service.membership import Alone, Membership
+from kwic.service.path import EndpointPath, PathSource
+from kwic.service.proxy import Proxy
+from kwic.service.reverse import Names
+from kwic.service.sockets import Socket, sockets
+from kwic.service.sources import FixedSource, ReverseSource, UplinkSource, one_source
+from kwic.service.switchboard import Switchboard
+from kwic.service.uplink import LIVENESS, Uplink, UplinkOptions
+from kwic.transport.endpoints import connect_endpoint
+from kwic.transport.tls import peer_identity
+from kwic.transport.websocket_server import WebSocketSite
+
+
+def assemble(config: GatewayConfig, context: Context) -> Gateway:
+    """
+    Build a gateway.
+
+    :raises SetupError: when something that was asked for cannot work.
+    """
+    return Assembly(config, context).build()
+
+
+class Assembly:
+    """
+    The gateway while it is being built.
+
+    :param config: what was asked for.
+    :param context: its surroundings.
+    """
+
+    def __init__(self, config: GatewayConfig, context: Context) -> None:
+        self._config = config
+        self._context = context
+        self._names = Names()
+        self._balances = Balances()
+        self._membership = self._make_membership()
+        self._uplinks: dict[Any, Uplink] = {}
+        self._servers: dict[str, Any] = {}
+        self._inbound: dict[Any, InboundTunnels] = {}
+
+    def _make_membership(self) -> Membership:
+        if self._config.cluster is None:
+            return Alone()
+        raise SetupError("clusters are not supported yet")
+
+    def build(self) -> Gateway:
+        """Objects, then sockets, then the tree."""
+        for service in self._config.services:
+            self._servers[service.name] = self._server(service)
+        for service in self._config.services:
+            self._dial_out(service)
+        gateway = Gateway(
+            self._config,
+            self._context,
+            membership=self._membership,
+            names=self._names,
+            servers=self._servers,
+            uplinks=tuple(self._uplinks.values()),
+            balances=self._balances,
+        )
+        for socket in sockets(listeners(self._config), self._context.names):
+            gateway.add_listener(self._listener(socket), socket)
+        gateway.inbound = tuple(self._inbound.values())
+        return gateway
+
+    # -- what serves clients ------------------------------------------------------------------------------------------------
+
+    def _server(self, service: Service) -> Any:
+        if service.type == "echo":
+            return Echo(service)
+        if service.type == "balancer":
+            return Balancer(service, self._membership, self._context)
+        for balance in service.balances:
+            for accept in service.accepts:
+                self._balances.register(balance, accept)
+        return Proxy(service, self._source(service), self._context)
+
+    def _source(self, service: Service) -> PathSource:
+        """Where the clients of a service go."""
+        sources = [
+            source for index, end in enumerate(connect_ends(service)) for source in self._sources(end, index)
+        ]
+        if not sources:
+            raise SetupError(f"service {service.name} connects to nothing that can be dialled")
+        return one_source(sources)
+
+    def _sources(self, end: End, priority: int) -> Iterable[PathSource]:
+        timeout_s = end.options.socks_timeout_s
+        if end.is_tunnel and end.listens:
+            for key in end.keys:
+                yield ReverseSource(self._names, self._membership, key, timeout_s, priority)
+        elif end.is_tunnel:
+            uplink = self._uplink(end)
+            for key in end.keys:
+                yield UplinkSource(uplink, key, timeout_s, priority)
+        elif end.address.is_websocket:
+            yield UplinkSource(self._uplink(end), end.address.path, timeout_s, priority)
+        else:
+            yield FixedSource([self._direct(end, priority)])
+
+    def _direct(self, end: End, priority: int) -> EndpointPath:
+        address = end.address
+        return EndpointPath(
+            (end.service.name, priority),
+            str(address),
+            lambda: connect_endpoint(self._context.reactor, address, self._context.credentials, end.tls),
+            priority=priority,
+        )
+
+    # -- what is dialled for tunnels ----------------------------------------------------------------------------------------
+
+    def _uplink(self, end: End) -> Uplink:
+        """The uplink of an end; those that dial the same address in the same way share one."""
+        options = UplinkOptions.of(end.options, end.tls, end.service.prepared_connection_count)
+        key = (str(end.address), options)
+        if key not in self._uplinks:
+            self._uplinks[key] = Uplink(self._context, end.address, options)
+        return self._uplinks[key]
+
+    def _dial_out(self, service: Service) -> None:
+        """Offer the names of a service on the tunnels that are dialled for it."""
+        for end in accept_ends(service):
+            if end.is_tunnel and not end.listens:
+                uplink = self._uplink(end)
+                for key in end.keys:
+                    uplink.offer(key, self._servers[service.name])
+
+    # -- what listens -------------------------------------------------------------------------------------------------------
+
+    def _listener(self, socket: Socket) -> Listener:
+        reactor = self._context.reactor
+        factory: IProtocolFactory
+        if socket.speech is Speech.HTTP:
+            factory = self._site(socket)
+        elif socket.speech is Speech.BYTES:
+            factory = ClientFactory(self._servers[socket.ends[0].service.name])
+        else:
+            raise SetupError(f"{socket.purpose}: SOCKS tunnels without WebSocket are not supported yet")
+        if socket.secure:
+            credentials = self._context.credentials
+            if credentials is None or not credentials.has_key:
+                raise SetupError(f"{socket.purpose}: TLS needs a keystore; add one under <security>")
+            factory = TLSMemoryBIOFactory(
+                credentials.server_options(socket.hosts, socket.tls), False, factory, reactor
+            )
+        return Listener(reactor, socket.host, socket.port, factory, socket.purpose)
+
+    def _site(self, socket: Socket) -> WebSocketSite:
+        site = WebSocketSite(
+            self._context.reactor,
+            secure=socket.ends[0].address.secure,
+            identify=peer_identity,
+            connection_log=self._context.connection_log,
+        )
+        served: set[Any] = set()
+        for end in socket.ends:
+            tunnels = self._inbound_for(end)
+            if id(tunnels) in served:
+                continue
+            served.add(id(tunnels))
+            site.add(
+                end.address.authority,
+                end.address.path,
+                self._route(end, tunnels),
+                owner=end.service.name,
+                cross_sites=end.service.cross_sites,
+                balances=[address.authority for address in end.service.balances],
+            )
+        return site
+
+    def _route(self, end: End, tunnels: InboundTunnels) -> Any:
+        if end.is_tunnel:
+            return TunnelRoute(tunnels)
+        server = self._servers[end.service.name]
+        if isinstance(server, Balancer):
+            return server
+        return ClientRoute(server, end.options, tunnels if isinstance(server, Proxy) else None)
+
+    def _inbound_for(self, end: End) -> InboundTunnels:
+        """Who takes the tunnels at an address; the services that share the address share it."""
+        key = (str(end.address), None if end.is_tunnel else end.service.name)
+        if key not in self._inbound:
+            self._inbound[key] = InboundTunnels(
+                self._context,
+                self._switchboard(end.address, end),
+                self._membership.nodes,
+                LIVENESS[end.options.liveness],
+            )
+        return self._inbound[key]
+
+    def _switchboard(self, address: Address, end: End) -> Switchboard:
+        """What may be reached and offered in the tunnels at an address."""
+        shared = [
+            other
+            for service in self._config.services
+            for other in (*accept_ends(service), *connect_ends(service))
+            if other.is_tunnel and other.listens and str(other.address) == str(address)
+        ]
+        destinations: dict[str, Any] = {}
+        offerable: dict[str, tuple[Service, ...]] = {}
+        for other in shared:
+            for key in other.keys:
+                if other.side is Side.CONNECT:
+                    offerable[key] = (*offerable.get(key, ()), other.service)
+                else:
+                    destinations[key] = self._servers[other.service.name]
+        if not end.is_tunnel:
+            destinations[address.path] = self._servers[end.service.name]
+        return Switchboard(
+            clock=self._context.reactor,
+            destinations=destinations,
+            names=self._names if end.is_tunnel and offerable else None,
+            offerable=offerable,
+            subscribe=self._membership.tell_nodes,
+        )

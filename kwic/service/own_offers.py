@@ -1,0 +1,65 @@
+"""Tells the other members what this one has to offer: the names that its tunnels hold, the balancers that its services answer for, its load."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.application.service import Service
+
+from kwic.service.balancer import Balances
+from kwic.service.context import Context
+from kwic.service.membership import Membership, OwnState
+from kwic.service.reverse import Names
+
+#: Seconds between two looks at the load.
+LOAD_S = 1.0
+
+
+class OwnOffers(Service):
+    """
+    Publishes our own state whenever it changes.
+
+    :param context: has the load.
+    :param membership: whom it is told.
+    :param names: the names that are held here.
+    :param balances: the balancers that are answered for here.
+    """
+
+    def __init__(self, context: Context, membership: Membership, names: Names, balances: Balances) -> None:
+        self._context = context
+        self._membership = membership
+        self._names = names
+        self._balances = balances
+        self._stops: list[Callable[[], None]] = []
+        self._timer: Any = None
+
+    def startService(self) -> None:
+        """Say what there is, and go on saying it."""
+        super().startService()
+        self._stops = [watched.watch(self._publish) for watched in (self._names, self._balances)]
+        self._look()
+
+    def _look(self) -> None:
+        self._timer = self._context.reactor.callLater(LOAD_S, self._look)
+        self._publish()
+
+    def _publish(self) -> None:
+        held = self._names.held()
+        state = OwnState(
+            balances=self._balances.offered(),
+            names={name: sum(not tunnel.suspect for tunnel in tunnels) for name, tunnels in held.items()},
+            load=len(self._context.relays),
+            leaving=self._membership.own.leaving,
+        )
+        if state != self._membership.own:
+            self._membership.publish(state)
+
+    def stopService(self) -> None:
+        """Say no more."""
+        super().stopService()
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        for stop in self._stops:
+            stop()
+        self._stops = []

@@ -1,0 +1,160 @@
+"""Where the paths of a service come from: addresses, an uplink's tunnels, the holders of a reverse name, or several of these in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from kwic.service.membership import Membership
+from kwic.service.path import EndpointPath, Path, PathSource, TunnelPath
+from kwic.service.reverse import Names
+from kwic.service.uplink import Uplink
+
+#: Seconds that a client may wait for a connection, where the configuration says nothing.
+CONNECT_TIMEOUT_S = 10.0
+
+
+def _never() -> None:
+    """What ends a watch that never calls."""
+
+
+class FixedSource:
+    """
+    Addresses that are dialled directly.
+
+    :param paths: one for each, in order.
+    """
+
+    def __init__(self, paths: Sequence[EndpointPath], timeout_s: float = CONNECT_TIMEOUT_S) -> None:
+        self.timeout_s = timeout_s
+        self._paths = tuple(paths)
+
+    def paths(self) -> Sequence[Path]:
+        """All of them, always."""
+        return self._paths
+
+    def watch(self, call: Callable[[], None]) -> Callable[[], None]:
+        """Nothing ever changes."""
+        return _never
+
+
+class UplinkSource:
+    """
+    The tunnels of an uplink, or WebSockets of their own where the far end speaks no tunnels.
+
+    :param uplink: the tunnels.
+    :param name: what is asked for in them.
+    """
+
+    def __init__(
+        self, uplink: Uplink, name: str, timeout_s: float = CONNECT_TIMEOUT_S, priority: int = 0
+    ) -> None:
+        self.timeout_s = timeout_s
+        self._uplink = uplink
+        self._name = name
+        self._priority = priority
+        self._plain = EndpointPath(
+            uplink,
+            str(uplink.address),
+            self._websocket,
+            priority=priority,
+            on_failed=uplink.try_tunnels_again,
+        )
+
+    def _websocket(self) -> Any:
+        return self._uplink.websocket()
+
+    def paths(self) -> Sequence[Path]:
+        """Those that are up."""
+        if self._uplink.plain:
+            return (self._plain,)
+        return [
+            TunnelPath(peer.tunnel, self._name, priority=self._priority)
+            for peer in self._uplink.tunnels
+            if peer.tunnel is not None
+        ]
+
+    def watch(self, call: Callable[[], None]) -> Callable[[], None]:
+        """Tunnels come and go."""
+        return self._uplink.watch(call)
+
+
+class ReverseSource:
+    """
+    The tunnels through which a reverse name is offered: to this node, or to another member of the cluster.
+
+    :param names: who holds which name here.
+    :param membership: the other members.
+    :param name: the rendezvous key.
+    """
+
+    def __init__(
+        self,
+        names: Names,
+        membership: Membership,
+        name: str,
+        timeout_s: float = CONNECT_TIMEOUT_S,
+        priority: int = 0,
+    ) -> None:
+        self.timeout_s = timeout_s
+        self._names = names
+        self._membership = membership
+        self._name = name
+        self._priority = priority
+
+    def paths(self) -> Sequence[Path]:
+        """Our own, and one for each member that holds the name."""
+        own: list[Path] = [
+            TunnelPath(tunnel, self._name, priority=self._priority)
+            for tunnel in self._names.holders(self._name)
+        ]
+        return [*own, *self._elsewhere()]
+
+    def _elsewhere(self) -> list[Path]:
+        found = (
+            self._membership.path(member, self._name)
+            for member in self._membership.members()
+            if self._name in member.names
+        )
+        return [path for path in found if path is not None]
+
+    def watch(self, call: Callable[[], None]) -> Callable[[], None]:
+        """Agents come and go, here and there."""
+        stops = (self._names.watch(call), self._membership.watch(call))
+
+        def stop() -> None:
+            for each in stops:
+                each()
+
+        return stop
+
+
+class SeveralSources:
+    """
+    Several sources, each for one `<connect>`, in order.
+
+    :param sources: they give their paths priorities themselves.
+    """
+
+    def __init__(self, sources: Sequence[PathSource]) -> None:
+        self.timeout_s = max(source.timeout_s for source in sources)
+        self._sources = tuple(sources)
+
+    def paths(self) -> Sequence[Path]:
+        """All."""
+        return [path for source in self._sources for path in source.paths()]
+
+    def watch(self, call: Callable[[], None]) -> Callable[[], None]:
+        """Any of them."""
+        stops = [source.watch(call) for source in self._sources]
+
+        def stop() -> None:
+            for each in stops:
+                each()
+
+        return stop
+
+
+def one_source(sources: Sequence[PathSource]) -> PathSource:
+    """The sources of all `<connect>`s of a service as one."""
+    return sources[0] if len(sources) == 1 else SeveralSources(sources)

@@ -1,0 +1,176 @@
+"""`twistd kwic`: reads the options and the configuration file, and builds the gateway."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import MultiService
+from twisted.logger import ILogObserver
+from twisted.python import usage
+from twisted.python.components import Componentized
+
+from kwic.config.model import GatewayConfig
+from kwic.config.problem import ConfigError
+from kwic.config.properties import parse_gateway_opts
+from kwic.config.reader import read_config
+from kwic.errors import SetupError
+from kwic.logfile import make_observer
+from kwic.service.admin import Admin
+from kwic.service.assembly import assemble
+from kwic.service.context import Context
+from kwic.transport.connection_log import ConnectionLog
+from kwic.transport.resolver import FixedNames, FixedResolver
+from kwic.transport.tls import Credentials
+
+LOGGING_PROPERTY = "com.kaazing.kwic.logging"
+
+
+class Options(usage.Options):
+    """What can be said on the command line of `twistd kwic`."""
+
+    synopsis = "--config FILE [options]"
+    longdesc = """Runs one KWIC gateway from its configuration file.
+
+      twistd -n kwic --config cloud-config.xml -D cloud-node-hostname=cloud1.example.com
+
+    GATEWAY_OPTS in the environment may hold -Dname=value as well; the command line wins. Options of twistd itself (-n, --pidfile,
+    --logfile, --uid …) stand before the word kwic. SIGTERM drains: open connections may finish within --grace; a second one ends at once."""
+
+    optParameters = [
+        ["config", "c", None, "The configuration file (required)."],
+        ["admin", None, None, "Serve /status, /health and /metrics at HOST:PORT or unix:PATH."],
+        [
+            "node",
+            None,
+            None,
+            "What this instance is called by its peers and in logs [default: the host name].",
+        ],
+        ["grace", None, "30", "Seconds that open connections may take to finish when the gateway stops."],
+        ["log-level", None, "info", "The lowest level that is logged: debug, info, warn or error."],
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.defines: dict[str, str] = {}
+        self.resolves: list[str] = []
+
+    def opt_define(self, definition: str) -> None:
+        """NAME=VALUE: a property for ${NAME} in the configuration. May be given several times."""
+        name, equals, value = definition.partition("=")
+        if not name or not equals:
+            raise usage.UsageError(f"-D {definition}: write -D NAME=VALUE")
+        self.defines[name] = value
+
+    opt_D = opt_define
+
+    def opt_resolve(self, definition: str) -> None:
+        """HOST=ADDR[,ADDR]: the addresses of a host name, instead of asking a name server; @eth0=ADDR stands in for an interface."""
+        self.resolves.append(definition)
+
+    def opt_version(self) -> None:
+        """Print the version."""
+        from kwic import __version__
+
+        print(f"KWIC {__version__}")
+        raise SystemExit(0)
+
+    def postOptions(self) -> None:
+        """Check what can be checked without the file."""
+        if not self["config"]:
+            raise usage.UsageError("say which configuration file: --config FILE")
+        try:
+            self["grace"] = float(self["grace"])
+        except ValueError:
+            raise usage.UsageError(f"--grace {self['grace']}: write a number of seconds") from None
+        if self["log-level"] not in ("debug", "info", "warn", "error"):
+            raise usage.UsageError(f"--log-level {self['log-level']}: write debug, info, warn or error")
+
+
+def makeService(options: Options) -> MultiService:
+    """
+    Build the gateway that the options ask for.
+
+    :raises SystemExit: when it cannot be built; every reason has been printed.
+    """
+    from twisted.internet import reactor
+
+    try:
+        names = FixedNames.parse(options.resolves)
+        config = load(options, dict(os.environ))
+        context = make_context(options, config, names, reactor)
+        gateway = assemble(config, context)
+        if options["admin"]:
+            Admin(gateway, options["admin"]).setServiceParent(gateway)
+    except ConfigError as error:
+        complain(problem.render() for problem in error.problems)
+    except SetupError as error:
+        complain([f"error: {error}"])
+    if names.hosts:
+        reactor.installNameResolver(FixedResolver(names, reactor.nameResolver))  # type: ignore[attr-defined]
+    return Logged(gateway, options)
+
+
+def complain(lines: Any) -> Any:
+    """Say what is wrong, and end."""
+    for line in lines:
+        print(line, file=sys.stderr)
+    raise SystemExit(1)
+
+
+def load(options: Options, environ: dict[str, str]) -> GatewayConfig:
+    """Read the file, with the properties of the environment and of the command line."""
+    defines, warnings = parse_gateway_opts(environ.get("GATEWAY_OPTS", ""))
+    for warning in warnings:
+        print(warning.render(), file=sys.stderr)
+    return read_config(
+        Path(options["config"]),
+        defines={**defines, **options.defines},
+        environ=environ,
+        hostname=socket.gethostname(),
+    )
+
+
+def make_context(options: Options, config: GatewayConfig, names: FixedNames, reactor: Any) -> Context:
+    """The surroundings of the gateway."""
+    log_clients = config.properties.get(LOGGING_PROPERTY, "").lower() == "on"
+    return Context(
+        reactor=reactor,
+        credentials=Credentials.from_security(config.security),
+        names=names,
+        node=options["node"] or socket.gethostname(),
+        properties=config.properties,
+        environ=dict(os.environ),
+        connection_log=ConnectionLog(enabled=True),
+        log_clients=log_clients,
+        grace_s=options["grace"],
+    )
+
+
+class Logged(MultiService):
+    """
+    The gateway, with the log as its operators know it.
+
+    :param gateway: the only child.
+    :param options: where twistd was told to log.
+    """
+
+    def __init__(self, gateway: MultiService, options: Options) -> None:
+        super().__init__()
+        self._options = options
+        gateway.setServiceParent(self)
+
+    def setServiceParent(self, parent: Any) -> None:
+        """Twistd takes the observer from the application, once the services are there."""
+        twistd: Any = self._options.parent or {}
+        chosen_elsewhere = twistd.get("syslog") or twistd.get("logger")
+        if isinstance(parent, Componentized) and not chosen_elsewhere:
+            logfile = twistd.get("logfile")
+            if not logfile and not twistd.get("nodaemon"):
+                logfile = "kwic.log"
+            observer = make_observer(logfile=logfile, level=self._options["log-level"])
+            parent.setComponent(ILogObserver, observer)
+        super().setServiceParent(parent)

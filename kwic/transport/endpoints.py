@@ -1,0 +1,33 @@
+"""What an address of a `<connect>` is dialled by, where a client gets a connection of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.endpoints import wrapClientTLS
+from twisted.internet.interfaces import IStreamClientEndpoint
+
+from kwic.config.model import Address, TlsOptions
+from kwic.errors import SetupError
+from kwic.transport.tls import Credentials
+from kwic.transport.websocket_client import tcp_endpoint
+
+#: Seconds that one TCP connect may take: the plan of a dial has moved on by then (policy/attempts).
+CONNECT_S = 10.0
+
+
+def connect_endpoint(
+    reactor: Any, address: Address, credentials: Credentials | None, tls: TlsOptions
+) -> IStreamClientEndpoint:
+    """
+    An endpoint for a tcp or ssl address; a name is resolved anew for each attempt, and all its addresses are tried.
+
+    :raises SetupError: when TLS is asked for and there is nothing to verify the other end with.
+    """
+    assert address.port is not None
+    endpoint = tcp_endpoint(reactor, address.host, address.port, CONNECT_S)
+    if not address.secure or not tls.encryption:
+        return endpoint
+    if credentials is None:
+        raise SetupError(f"{address} needs TLS, and there are no credentials for it")
+    return wrapClientTLS(credentials.client_options(address.host, tls), endpoint)
