@@ -180,10 +180,13 @@ class Gateway(MultiService):
         reactor = self.context.reactor
         try:
             for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, lambda *_: reactor.callFromThread(lambda: self._end_now()))
+                signal.signal(number, lambda *_: reactor.callFromThread(self._told_again))
         except (ValueError, AttributeError):
             # Not the main thread, or a reactor of a test: nobody sends signals there.
             return
+
+    def _told_again(self) -> None:
+        self._end_now()
 
     def _wait_for_clients(self) -> Deferred[None]:
         """Until no client is left, the grace is over, or we are told not to wait."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, ClassVar
 from typing import Protocol as Interface
 
 from twisted.internet.error import ConnectionAborted, ConnectionLost
@@ -339,7 +339,7 @@ class Tunnel(Protocol):
 
     def _dispatch(self, events: Iterable[wire.Event]) -> None:
         for event in events:
-            _HANDLERS[type(event)](self, event)
+            self._handlers[type(event)](self, event)
 
     def _opened(self, event: wire.StreamOpened) -> None:
         stream = Stream(self, event.stream)
@@ -422,14 +422,13 @@ class Tunnel(Protocol):
         self.flush()
         self._check = self.clock.callLater(max(0.0, verdict.next_check_s - now), self._check_liveness)
 
-
-_HANDLERS: dict[type, Callable] = {
-    wire.StreamOpened: Tunnel._opened,
-    wire.StreamAcknowledged: Tunnel._acknowledged,
-    wire.DataReceived: Tunnel._received,
-    wire.CreditGranted: Tunnel._granted,
-    wire.StreamFinished: Tunnel._finished,
-    wire.StreamReset: Tunnel._reset,
-    wire.PongReceived: Tunnel._ponged,
-    wire.WentAway: Tunnel._went_away,
-}
+    _handlers: ClassVar[dict[type, Callable[..., None]]] = {
+        wire.StreamOpened: _opened,
+        wire.StreamAcknowledged: _acknowledged,
+        wire.DataReceived: _received,
+        wire.CreditGranted: _granted,
+        wire.StreamFinished: _finished,
+        wire.StreamReset: _reset,
+        wire.PongReceived: _ponged,
+        wire.WentAway: _went_away,
+    }
