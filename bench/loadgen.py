@@ -76,6 +76,8 @@ def parse_lines(text: str) -> list[dict[str, Any]]:
             found = json.loads(line)
         except ValueError as error:
             raise MeasureError(f"the load client printed {line!r}") from error
+        if not isinstance(found, dict):
+            raise MeasureError(f"the load client printed {line!r}")
         if "error" in found:
             raise MeasureError(f"the load client could not go on: {found['error']}")
         objects.append(found)

@@ -29,6 +29,7 @@ def checked_out(root: Path, commit: str, folder: Path) -> Iterator[Path]:
     :param folder: a place that does not exist yet.
     :raises SetupError: when git refuses.
     """
+    folder = folder.resolve()
     _git(root, "worktree", "add", "--quiet", "--detach", str(folder), commit, required=True)
     try:
         yield folder

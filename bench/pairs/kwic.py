@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import ClassVar
-from xml.sax.saxutils import escape
 
 from OpenSSL import SSL
 
 import kwic
-from bench.certificates import HOST, Identity
+from bench.certificates import HOST
 from bench.daemon import Daemon
+from bench.gateway_files import Rendezvous, cloud_config, onprem_config
 from bench.lab import Lab
 from bench.pair import Pair
 
@@ -26,63 +25,6 @@ TWISTD = "from twisted.scripts.twistd import run; run()"
 
 LEFT_OUT = ("GATEWAY_OPTS", "PYTHONPATH", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 """Environment variables, in capitals, that would change what a gateway does."""
-
-CLOUD_SERVICE = """\
-    <service>
-        <name>{name}</name>
-        <accept>tcp://127.0.0.1:{port}</accept>
-        <connect>pipe://{name}</connect>
-        <type>proxy</type>
-        <connect-options>
-            <pipe.transport>socks://{host}:{middle}</pipe.transport>
-            <socks.mode>reverse</socks.mode>
-            <socks.transport>wss://{host}:{middle}/kwic</socks.transport>
-            <socks.ssl.verify-client>required</socks.ssl.verify-client>
-        </connect-options>
-    </service>
-"""
-
-ONPREM_SERVICE = """\
-    <service>
-        <name>{name}</name>
-        <accept>pipe://{name}</accept>
-        <connect>tcp://127.0.0.1:{port}</connect>
-        <type>proxy</type>
-        <accept-options>
-            <pipe.transport>socks://{host}:{middle}</pipe.transport>
-            <socks.mode>reverse</socks.mode>
-            <socks.transport>wsn+ssl://{host}:{middle}/kwic</socks.transport>
-        </accept-options>
-    </service>
-"""
-
-CONFIG = """\
-<?xml version="1.0" encoding="UTF-8"?>
-<gateway-config xmlns="http://xmlns.kaazing.org/2016/06/gateway">
-{services}    <security>
-        <keystore>
-            <type>PEM</type>
-            <file>{keystore}</file>
-        </keystore>
-        <truststore>
-            <type>PEM</type>
-            <file>{truststore}</file>
-        </truststore>
-    </security>
-</gateway-config>
-"""
-
-
-def gateway_config(services: Sequence[str], us: Identity, them: Identity) -> str:
-    """A gateway's XML file.
-
-    :param services: its service elements.
-    :param us: whose key it shows.
-    :param them: whose CA it trusts.
-    """
-    return CONFIG.format(
-        services="".join(services), keystore=escape(str(us.both)), truststore=escape(str(them.ca))
-    )
 
 
 class Kwic(Pair):
@@ -118,18 +60,11 @@ class Kwic(Pair):
 
     def make_gateways(self) -> tuple[Daemon, ...]:
         """The cloud side that listens, then the on-prem side that dials it."""
-        certificates = self.lab.certificates
-        cloud = [
-            CLOUD_SERVICE.format(name=name, port=self.front_port + number, middle=self.middle_port, host=HOST)
-            for number, name in enumerate(self._names())
-        ]
-        onprem = [
-            ONPREM_SERVICE.format(name=name, port=self.lab.sink_port, middle=self.middle_port, host=HOST)
-            for name in self._names()
-        ]
+        names = self._names()
+        rendezvous = Rendezvous(host=HOST, port=self.middle_port, certificates=self.lab.certificates)
         return (
-            self._gateway("cloud", gateway_config(cloud, certificates.server, certificates.client), 0),
-            self._gateway("onprem", gateway_config(onprem, certificates.client, certificates.server), 1),
+            self._gateway("cloud", cloud_config(rendezvous, names, self.front_port), 0),
+            self._gateway("onprem", onprem_config(rendezvous, names, self.lab.sink_port), 1),
         )
 
     def _names(self) -> list[str]:

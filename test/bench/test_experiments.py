@@ -1,0 +1,107 @@
+"""Experiments: what they conclude from what they see."""
+
+from __future__ import annotations
+
+import io
+import resource
+import socket
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from bench import ports
+from bench.errors import SetupError
+from bench.experiments import scale, soak
+from bench.experiments.scale import Stage
+from bench.ports import FreePorts
+from bench.progress import Progress
+from bench.section import Section
+from test.bench.fakes import FakePair
+
+
+class SoakTests(SynchronousTestCase):
+    """Memory over many connections."""
+
+    def setUp(self) -> None:
+        """No waiting."""
+        self.patch(soak, "SETTLE_S", 0.0)
+
+    def soak(self, pair: FakePair) -> Section:
+        return soak.soak(pair, 10_000, Progress(io.StringIO(), soak.BATCHES))  # type: ignore[arg-type]
+
+    def test_flat(self) -> None:
+        """Memory that stays where it is passes."""
+        section = self.soak(FakePair("kwic"))
+        self.assertTrue(section.passed)
+        self.assertEqual(section.data["connections"][-1], 10_000)
+
+    def test_leak(self) -> None:
+        """A hundred bytes a connection do not."""
+        pair = FakePair("kwic")
+        pair.leak = 100
+        section = self.soak(pair)
+        self.assertFalse(section.passed)
+        self.assertAlmostEqual(section.data["bytes_per_connection"], 100.0)
+
+
+class ScaleTests(SynchronousTestCase):
+    """Many clients and names."""
+
+    def stage(self, clients: int, *, cpu_ms: float = 0.4, page_ms: float = 10.0) -> Stage:
+        return Stage(
+            clients=clients,
+            opening_s=1.0,
+            cpu_ms=cpu_ms,
+            kib=3.0,
+            pages_ms={"/status": page_ms, "/metrics": 5.0},
+        )
+
+    def passes(self, *stages: Stage) -> bool:
+        return scale._section(1000, 2.0, 120_000_000, stages).passed
+
+    def test_flat(self) -> None:
+        """The same cost among many as among few, and quick pages, pass."""
+        self.assertTrue(self.passes(self.stage(100), self.stage(10_000)))
+
+    def test_slow_page(self) -> None:
+        """A page that takes a tenth of a second does not."""
+        self.assertFalse(self.passes(self.stage(100), self.stage(10_000, page_ms=100.0)))
+
+    def test_growing_cost(self) -> None:
+        """Nor does a client that costs twice as much among many."""
+        self.assertFalse(self.passes(self.stage(100), self.stage(10_000, cpu_ms=0.8)))
+
+    def test_file_limit(self) -> None:
+        """What the system forbids is said before anything is started."""
+        self.patch(resource, "getrlimit", lambda which: (1000, 1000))
+        self.patch(resource, "setrlimit", self.forbidden)
+        scale.raise_file_limit(10, 10)
+        with self.assertRaisesRegex(SetupError, "11500 open files"):
+            scale.raise_file_limit(10_000, 1_000)
+
+    def forbidden(self, which: int, limits: tuple[int, int]) -> None:
+        raise ValueError("not allowed to raise maximum limit")
+
+
+class FreePortsTests(SynchronousTestCase):
+    """Ports that nobody listens on."""
+
+    def test_each_once(self) -> None:
+        """No port is given out twice, alone or in a row."""
+        free = FreePorts()
+        first, row, last = free.one(), free.row(5), free.one()
+        self.assertEqual(len({first, *range(row, row + 5), last}), 7)
+
+    def test_taken_ports_are_skipped(self) -> None:
+        """A row goes around a port on which somebody listens."""
+        with socket.socket() as other:
+            other.bind((ports.LOOPBACK, 0))
+            other.listen()
+            taken = other.getsockname()[1]
+            self.assertFalse(ports.is_free(taken))
+            self.patch(ports, "LAST_PORT", taken + 50)
+            self.assertGreater(FreePorts(taken - 2).row(5), taken)
+
+    def test_none_left(self) -> None:
+        """Asking for more than there are is an error, not a loop."""
+        with self.assertRaises(SetupError):
+            FreePorts().row(60_000)
