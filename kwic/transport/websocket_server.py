@@ -38,7 +38,15 @@ from kwic.policy.origin import origin_allowed
 from kwic.transport.autobahn_channel import ServerChannels
 from kwic.transport.connection_log import ConnectionEntry, ConnectionLog, Layer, Role, address_text
 from kwic.transport.websocket_transport import DEFAULT_MESSAGE_LIMIT_BYTES, WebSocketTransport
-from kwic.wire.http_head import Headers, HeadReader, HttpError, RequestHead, parse_request, render_answer
+from kwic.wire.http_head import (
+    Headers,
+    HeadReader,
+    HttpError,
+    RequestHead,
+    parse_request,
+    render_answer,
+    render_head,
+)
 from kwic.wire.upgrade_request import canonical_authority, read_target, read_upgrade
 
 HANDSHAKE_TIMEOUT_S = 5.0
@@ -220,7 +228,7 @@ class WebSocketSite:
         for connection in tuple(self._handshakes):
             connection.abort("the listener was closed")
 
-    def buildProtocol(self, addr: IAddress | None) -> IProtocol:  # noqa: ARG002 - the interface has it
+    def buildProtocol(self, addr: IAddress | None) -> IProtocol:
         """:returns: a protocol for a connection that was accepted."""
         return _Connection(self)
 
@@ -324,8 +332,7 @@ class _Connection(Protocol):
     def _decide(self, entry: _Entry, asked: UpgradeRequest) -> Accept | Redirect | Refuse:
         try:
             answer = entry.route.answer(asked)
-            if isinstance(answer, Accept) and answer.subprotocol not in (None, *asked.protocols):
-                raise MisuseError(f"subprotocol {answer.subprotocol!r} was not offered")
+            _check(answer, asked)
         except Exception:  # noqa: BLE001 - a bug of one service must not show as a broken connection of the listener
             self.log.failure("{owner} failed on a request for {path}", owner=entry.owner, path=asked.path)
             return Refuse(status=500, reason="the service failed")
@@ -388,6 +395,16 @@ class _Connection(Protocol):
         self._websocket.start(answer.protocol)
         if rest:
             self._websocket.data_received(rest)
+
+
+def _check(answer: Accept | Redirect | Refuse, asked: UpgradeRequest) -> None:
+    """:raises MisuseError: when a route's answer would not be a proper head."""
+    if isinstance(answer, Redirect):
+        render_head("", [("Location", answer.location)])
+        return
+    render_head("", answer.headers.items())
+    if isinstance(answer, Accept) and answer.subprotocol not in (None, *asked.protocols):
+        raise MisuseError(f"subprotocol {answer.subprotocol!r} was not offered")
 
 
 def _layers(transport: Any, uri: str) -> list[Layer]:
