@@ -277,7 +277,7 @@ class LivenessTests(TunnelCase):
 
     def test_draining(self) -> None:
         """A tunnel whose peer drains takes no new streams, and the open ones run on."""
-        stream, near, far_stream, far = self.open()
+        stream, _, far_stream, far = self.open()
         empty: list[bool] = []
         self.listener.drain(lambda: empty.append(True))
         self.link.pump()
