@@ -197,7 +197,7 @@ def _untouched(name: str, service: Service, side: Side, found: tuple[End, ...]) 
         and layer != "tcp"
         and not any(end.listens and end.address.scheme == layer for end in found)
     ):
-        return f"nothing listens at a {layer} address on this side of the service"
+        return f"nothing on this side of the service listens at {layer}://"
     written = service.accepts if side is Side.ACCEPT else service.connects
     layers = {name for address in (*written, *(end.address for end in found)) for name in address.layers}
     if what == "transport" and layer != "socks" and layer not in layers:
