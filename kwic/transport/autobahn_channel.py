@@ -204,11 +204,11 @@ class _AutobahnChannel:
         """Nothing is told from here, where Autobahn would swallow an exception: :meth:`shake` returns."""
 
     def onMessageFrameData(self, payload: bytes) -> None:
-        if self.failedByMe:
-            return
+        if self.failedByMe or not payload:
+            return  # an endless row of empty frames must not fill a list
         if self.collect:
             self.message_data.append(payload)
-        elif payload:
+        else:
             self._deliver(payload)
 
     def onMessageFrameEnd(self) -> None:

@@ -255,6 +255,7 @@ class _Connection(Protocol):
         self._deadline: IDelayedCall | None = None
         self._websocket: WebSocketTransport | None = None
         self._entry: ConnectionEntry | None = None
+        self._is_head = False
 
     # -- IProtocol ---------------------------------------------------------------------------------------------------------
 
@@ -311,6 +312,7 @@ class _Connection(Protocol):
         self._reader = None
         head, rest = complete
         request = parse_request(head)
+        self._is_head = request.method == "HEAD"
         target = read_target(request, secure=self._site.secure)
         entry = self._site.find(target.authority, target.path)
         upgrade = read_upgrade(request)
@@ -352,7 +354,7 @@ class _Connection(Protocol):
         """Send an answer and close, by a deadline; what still comes of the request is dropped."""
         self.log.debug("{peer} is answered {status}: {text}", peer=self._peer(), status=status, text=text)
         self._reader = None
-        self.transport.write(render_answer(status, text, headers))
+        self.transport.write(render_answer(status, text, headers, with_body=not self._is_head))
         if self._deadline is not None and self._deadline.active():
             self._deadline.cancel()
         self._deadline = self._site.clock.callLater(ANSWER_TIMEOUT_S, self.abort, "it did not leave")

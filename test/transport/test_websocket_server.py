@@ -107,8 +107,13 @@ class AnswerTests(WebSocketCase):
 
     def test_other_methods(self) -> None:
         """Another method than GET is 405."""
-        for method in ("POST", "HEAD", "OPTIONS", "get"):
+        for method in ("POST", "OPTIONS", "get"):
             self.assertEqual(self.refused(request(method=method), 405)["allow"], "GET")
+
+    def test_head(self) -> None:
+        """HEAD is 405 like the others, without a body."""
+        head, body = self.dial(request(method="HEAD")).answer()
+        self.assertEqual((head.status, body), (405, b""))
 
     def test_other_http(self) -> None:
         """HTTP/1.0 and HTTP/2 are 505."""
