@@ -9,7 +9,7 @@ Builds the services of one gateway from its configuration: objects first, then w
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from twisted.internet.interfaces import IProtocolFactory
@@ -19,7 +19,7 @@ from kwic.config.ends import End, Side, accept_ends, connect_ends
 from kwic.config.listen import Speech, listeners
 from kwic.config.model import Address, GatewayConfig, Service
 from kwic.errors import SetupError
-from kwic.service.balancer import Balancer, Balances
+from kwic.service.balancer import BalanceOffer, Balancer, Balances
 from kwic.service.clients import ClientFactory, ClientRoute, TunnelRoute
 from kwic.service.context import Context
 from kwic.service.echo import Echo
@@ -29,6 +29,7 @@ from kwic.service.listener import Listener
 from kwic.service.membership import Alone, Membership
 from kwic.service.path import EndpointPath, PathSource
 from kwic.service.proxy import Proxy
+from kwic.service.recovery import Recovery
 from kwic.service.reverse import Names
 from kwic.service.sockets import Socket, sockets
 from kwic.service.sources import FixedSource, ReverseSource, UplinkSource, one_source
@@ -37,6 +38,9 @@ from kwic.service.uplink import LIVENESS, Uplink, UplinkOptions
 from kwic.transport.endpoints import connect_endpoint
 from kwic.transport.tls import peer_identity
 from kwic.transport.websocket_server import WebSocketSite
+
+#: The longest wait between two probes of a back end, where the configuration says nothing (configuration.md §7).
+RECOVERY_S = 5.0
 
 
 def assemble(config: GatewayConfig, context: Context) -> Gateway:
@@ -76,7 +80,7 @@ class Assembly:
         for service in self._config.services:
             self._servers[service.name] = self._server(service)
         for service in self._config.services:
-            self._dial_out(service)
+            self._offer(service)
         gateway = Gateway(
             self._config,
             self._context,
@@ -98,9 +102,6 @@ class Assembly:
             return Echo(service)
         if service.type == "balancer":
             return Balancer(service, self._membership, self._context)
-        for balance in service.balances:
-            for accept in service.accepts:
-                self._balances.register(balance, accept)
         return Proxy(service, self._source(service), self._context)
 
     def _source(self, service: Service) -> PathSource:
@@ -145,13 +146,43 @@ class Assembly:
             self._uplinks[key] = Uplink(self._context, end.address, options)
         return self._uplinks[key]
 
-    def _dial_out(self, service: Service) -> None:
-        """Offer the names of a service on the tunnels that are dialled for it."""
+    def _offer(self, service: Service) -> None:
+        """Offer a service: to the balancers that it names, and on the tunnels that are dialled for it."""
+        server = self._servers[service.name]
+        offers: list[Any] = [
+            BalanceOffer(self._balances, balance, accept)
+            for balance in service.balances
+            for accept in service.accepts
+        ]
         for end in accept_ends(service):
             if end.is_tunnel and not end.listens:
-                uplink = self._uplink(end)
-                for key in end.keys:
-                    uplink.offer(key, self._servers[service.name])
+                offers += [self._uplink(end).offer(key, server) for key in end.keys]
+        if isinstance(server, Proxy) and offers:
+            server.recovery = self._recovery(service, offers)
+
+    def _recovery(self, service: Service, offers: Sequence[Any]) -> Recovery | None:
+        """What withdraws the offers of a service while its back end cannot be reached."""
+        back_ends = connect_ends(service)
+        interval_s = service.maximum_recovery_interval_s
+        if interval_s == 0 or any(end.is_tunnel or end.address.is_websocket for end in back_ends):
+            return None
+
+        def quiesce() -> None:
+            for offer in offers:
+                offer.withdraw()
+
+        def start() -> None:
+            for offer in offers:
+                offer.renew()
+
+        return Recovery(
+            self._context.reactor,
+            ", ".join(str(end.address) for end in back_ends),
+            [self._direct(end, index).endpoint for index, end in enumerate(back_ends)],
+            interval_s or RECOVERY_S,
+            quiesce=quiesce,
+            start=start,
+        )
 
     # -- what listens -------------------------------------------------------------------------------------------------------
 

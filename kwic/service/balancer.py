@@ -65,6 +65,32 @@ class Balances(Watched):
         return {balance: tuple(uris) for balance, uris in found.items()}
 
 
+class BalanceOffer:
+    """
+    One service that answers for one balancer, which can be withdrawn and renewed.
+
+    :param balances: where it is registered.
+    :param balance: the balancer's address.
+    :param accept: where the service itself takes clients.
+    """
+
+    def __init__(self, balances: Balances, balance: Address, accept: Address) -> None:
+        self._register = lambda: balances.register(balance, accept)
+        self._withdraw: Callable[[], None] | None = None
+        self.renew()
+
+    def withdraw(self) -> None:
+        """Send no more clients here."""
+        if self._withdraw is not None:
+            self._withdraw()
+            self._withdraw = None
+
+    def renew(self) -> None:
+        """Send clients here again."""
+        if self._withdraw is None:
+            self._withdraw = self._register()
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Choice:
     """One accept URI of one member."""

@@ -164,7 +164,7 @@ class EndpointPath:
     ) -> None:
         self._key = key
         self.label = label
-        self._endpoint = endpoint
+        self.endpoint = endpoint
         self._priority = priority
         self._on_failed = on_failed
         #: The last attempt went wrong: others are tried first.
@@ -179,7 +179,7 @@ class EndpointPath:
         """Connect. There is nobody in between who could acknowledge: this process did."""
         attempt.acknowledged()
         try:
-            waiting: Deferred[Any] = self._endpoint().connect(Factory.forProtocol(Leg))
+            waiting: Deferred[Any] = self.endpoint().connect(Factory.forProtocol(Leg))
         except Exception:  # noqa: BLE001 - whatever an endpoint's construction raises is a failed attempt
             self._not_connected(Failure(), attempt)
             return lambda: None

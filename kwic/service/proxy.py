@@ -18,6 +18,7 @@ from kwic.config.model import Service
 from kwic.service.context import Context
 from kwic.service.dial import Dial
 from kwic.service.path import PathSource
+from kwic.service.recovery import Recovery
 from kwic.transport.leg import Leg
 from kwic.transport.negotiation import Acceptor
 from kwic.transport.relay import Relay
@@ -48,6 +49,8 @@ class Proxy:
         self.waiting = 0
         self.served = 0
         self.failed = 0
+        #: Watches the back end, where the service can be taken out of a balancer or a rendezvous.
+        self.recovery: Recovery | None = None
 
     def protocol(self, who: str) -> Leg:
         """
@@ -107,6 +110,8 @@ class Proxy:
     def _gave_up(self, who: str, why: str) -> None:
         self.waiting -= 1
         self.failed += 1
+        if self.recovery is not None:
+            self.recovery.failed()
         self.log.warn(
             "Connection to {target} failed [{who}]: {why}",
             target=" or ".join(map(str, self.service.connects)),
