@@ -106,6 +106,8 @@ class Tunnel(Protocol):
         self._check: IDelayedCall | None = None
         self._blocked = False
         self._busy = False
+        #: To be closed once what is being sent is out: the end of the last stream, for one.
+        self._closing = False
         self._why: Failure | None = None
         self._when_empty: Callable[[], None] | None = None
 
@@ -164,8 +166,12 @@ class Tunnel(Protocol):
         self._check_empty()
 
     def close(self) -> None:
-        """Say goodbye to the peer and end the link."""
-        if self.transport is not None:
+        """Send what the streams have said, say goodbye to the peer and end the link."""
+        if self._busy:
+            self._closing = True
+        elif self.transport is not None:
+            if self.up and (chunks := self.session.take_output()):
+                self.transport.writeSequence(chunks)
             self.transport.unregisterProducer()
             self.transport.loseConnection()
 
@@ -216,7 +222,7 @@ class Tunnel(Protocol):
 
     def flush(self) -> None:
         """Send what is ready, unless the link is full or this is called from within."""
-        if self._busy or self._blocked or not self.up:
+        if self._busy or not self.up:
             return
         self._busy = True
         try:
@@ -224,10 +230,13 @@ class Tunnel(Protocol):
                 self._fill()
                 chunks = self.session.take_output()
                 if not chunks:
-                    return
+                    break
                 self.transport.writeSequence(chunks)
         finally:
             self._busy = False
+        if self._closing:
+            self._closing = False
+            self.close()
 
     def _fill(self) -> None:
         """Let the streams put one message's worth into the session, a turn each."""

@@ -291,6 +291,20 @@ class LivenessTests(TunnelCase):
         self.link.pump()
         self.assertEqual(empty, [True])
 
+    def test_closing_behind_the_last_bytes(self) -> None:
+        """A tunnel that ends with its last stream still carries that stream's bytes and its end."""
+        stream, near, far_stream, _ = self.open()
+        stream.loseWriteConnection()
+        self.link.pump()
+        self.listener.drain(self.listener.close)
+        self.link.pump()
+        far_stream.write(b"last words")
+        far_stream.loseWriteConnection()
+        self.link.pump()
+        self.assertEqual((near.heard, near.events), (b"last words", ["end sent", "end", "lost"]))
+        self.assertTrue(near.reason.check(ConnectionDone))
+        self.assertIn("down", self.users[0].events[-1])
+
     def test_garbage_ends_the_tunnel(self) -> None:
         """A peer that speaks something else is told so and let go, without a traceback."""
         self.link.a.other.protocol.dataReceived(b"GET / HTTP/1.1\r\n\r\n")
