@@ -101,7 +101,7 @@ def enter(argv: Sequence[str]) -> int:
 
 def say(text: str) -> None:
     """A progress line."""
-    print(f"{time.strftime('%H:%M:%S')} lab: {text}", flush=True)
+    print(f"{time.strftime('%H:%M:%S')} {time.monotonic():.3f} lab: {text}", flush=True)
 
 
 def run_scenario(scenario: Scenario, faults: Sequence[Fault], options: argparse.Namespace) -> list[str]:

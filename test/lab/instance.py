@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -45,7 +46,6 @@ class Instance:
         self._log = log
         self._argv = self._command(config, defines, command)
         self._process: subprocess.Popen[bytes] | None = None
-        self._frozen = False
 
     def _command(self, config: Path, defines: Mapping[str, str], command: str | None) -> list[str]:
         if command is not None:
@@ -57,17 +57,14 @@ class Instance:
         """Start it; see :meth:`wait_accepting`."""
         assert not self.alive, f"{self.name} runs already"
         self.admin.unlink(missing_ok=True)
-        with self._log.open("ab") as log:
-            log.write(f"---- {time.monotonic():.3f} {self.name} starts\n".encode())
-            log.flush()
-            self._process = subprocess.Popen(
-                self.machine.inside(self._argv),
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-        self._frozen = False
+        self._process = subprocess.Popen(
+            self.machine.inside(self._argv),
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        threading.Thread(target=self._keep_log, args=(self._process,), daemon=True).start()
 
     @property
     def alive(self) -> bool:
@@ -109,12 +106,10 @@ class Instance:
     def freeze(self) -> None:
         """SIGSTOP."""
         self._signal(signal.SIGSTOP)
-        self._frozen = True
 
     def thaw(self) -> None:
         """SIGCONT."""
         self._signal(signal.SIGCONT)
-        self._frozen = False
 
     def tell_to_stop(self) -> None:
         """SIGTERM: the orderly stop begins."""
@@ -137,6 +132,15 @@ class Instance:
         """End it in any case."""
         if self.alive:
             self.kill()
+
+    def _keep_log(self, process: subprocess.Popen[bytes]) -> None:
+        """Write down what it says, with the time on the clock of all records here."""
+        assert process.stdout is not None
+        with process.stdout, self._log.open("ab") as log:
+            log.write(f"{time.monotonic():.3f} ---- {self.name} starts\n".encode())
+            for line in process.stdout:
+                log.write(b"%.3f " % time.monotonic() + line)
+                log.flush()
 
     def _signal(self, number: int) -> None:
         assert self._process is not None
