@@ -342,10 +342,7 @@ class Session:
         if entry is None:
             self._on_late(frame)
             return
-        if frame.flags & Flag.ACK:
-            entry.apply(StreamInput.RECEIVE_ACK)
-            self._unacknowledged.discard(frame.stream)
-            events.append(StreamAcknowledged(stream=frame.stream))
+        self._on_acknowledgement(entry, frame, events)
         if frame.flags & Flag.RST:
             self._end(entry, StreamInput.RECEIVE_RST)
             events.append(StreamReset(stream=frame.stream))
@@ -355,6 +352,16 @@ class Session:
             self._on_length(entry, frame, events)
         if frame.flags & Flag.FIN and not self._payload_finishes:
             self._on_fin(entry, events)
+
+    def _on_acknowledgement(self, entry: Stream, frame: Frame, events: list[Event]) -> None:
+        """An ACK, or what tells as much: a library whose stream was finished early answers it and never sends one."""
+        told = frame.length or frame.flags & Flag.FIN
+        first = frame.stream in self._unacknowledged
+        if frame.flags & Flag.ACK or (first and told and not frame.flags & Flag.RST):
+            entry.apply(StreamInput.RECEIVE_ACK)
+            if first:
+                self._unacknowledged.discard(frame.stream)
+                events.append(StreamAcknowledged(stream=frame.stream))
 
     def _on_length(self, entry: Stream, frame: Frame, events: list[Event]) -> None:
         """A DATA frame begins, or credit comes."""

@@ -22,7 +22,7 @@ class StreamState(IntEnum):
     IDLE = auto()
     """Nobody has opened it."""
     OPENING = auto()
-    """We opened it; the peer has not acknowledged, so it sends nothing yet, while we may."""
+    """We opened it and may send; the peer has not acknowledged, and whatever it sends does so."""
     OPENING_FINISHED = auto()
     """As OPENING, and we have said all that we will."""
     OPEN = auto()
@@ -51,7 +51,7 @@ class StreamInput(IntEnum):
     RECEIVE_SYN = auto()
     """The peer opens it; the acknowledgement goes out at once."""
     RECEIVE_ACK = auto()
-    """The peer acknowledges that we opened it."""
+    """The peer acknowledges that we opened it, in so many words or by sending data, credit or FIN."""
     RECEIVE_DATA = auto()
     """The peer sends payload."""
     RECEIVE_CREDIT = auto()
@@ -77,12 +77,15 @@ TRANSITIONS: dict[tuple[StreamState, StreamInput], StreamState] = {
     (StreamState.OPEN, StreamInput.SEND_CREDIT): StreamState.OPEN,
     (StreamState.OPEN, StreamInput.SEND_FIN): StreamState.FINISHED,
     (StreamState.OPEN, StreamInput.SEND_RST): StreamState.CLOSED,
+    # one that says nothing new
+    (StreamState.OPEN, StreamInput.RECEIVE_ACK): StreamState.OPEN,
     (StreamState.OPEN, StreamInput.RECEIVE_DATA): StreamState.OPEN,
     (StreamState.OPEN, StreamInput.RECEIVE_CREDIT): StreamState.OPEN,
     (StreamState.OPEN, StreamInput.RECEIVE_FIN): StreamState.PEER_FINISHED,
     (StreamState.OPEN, StreamInput.RECEIVE_RST): StreamState.CLOSED,
     (StreamState.FINISHED, StreamInput.SEND_CREDIT): StreamState.FINISHED,
     (StreamState.FINISHED, StreamInput.SEND_RST): StreamState.CLOSED,
+    (StreamState.FINISHED, StreamInput.RECEIVE_ACK): StreamState.FINISHED,
     (StreamState.FINISHED, StreamInput.RECEIVE_DATA): StreamState.FINISHED,
     # credit for what the peer read before our FIN reached it
     (StreamState.FINISHED, StreamInput.RECEIVE_CREDIT): StreamState.FINISHED,
@@ -91,6 +94,7 @@ TRANSITIONS: dict[tuple[StreamState, StreamInput], StreamState] = {
     (StreamState.PEER_FINISHED, StreamInput.SEND_DATA): StreamState.PEER_FINISHED,
     (StreamState.PEER_FINISHED, StreamInput.SEND_FIN): StreamState.CLOSED,
     (StreamState.PEER_FINISHED, StreamInput.SEND_RST): StreamState.CLOSED,
+    (StreamState.PEER_FINISHED, StreamInput.RECEIVE_ACK): StreamState.PEER_FINISHED,
     (StreamState.PEER_FINISHED, StreamInput.RECEIVE_CREDIT): StreamState.PEER_FINISHED,
     (StreamState.PEER_FINISHED, StreamInput.RECEIVE_RST): StreamState.CLOSED,
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from kwic.errors import MisuseError
@@ -36,6 +38,8 @@ from test.wire.pair import Pair, data, go_away, ping, update, written
 
 SYN, ACK, FIN, RST = Flag.SYN, Flag.ACK, Flag.FIN, Flag.RST
 
+
+LIVE = tuple(state for state in StreamState if state not in {StreamState.IDLE, StreamState.CLOSED})
 
 FRAMES = {
     StreamInput.RECEIVE_ACK: update(1, 0, ACK),
@@ -87,11 +91,24 @@ class OpenTests(SessionCase):
         self.assertEqual((self.session.streams, self.session.counters.streams_opened), (2, 2))
 
     def test_acknowledged(self) -> None:
-        """The peer's ACK is an event, once."""
+        """The peer's ACK is an event, once; saying it again says nothing."""
         number = self.session.open()
         self.assertTrue(self.session.is_open(number))
         self.assertEqual(self.session.receive(update(1, 0, ACK)), [StreamAcknowledged(stream=1)])
-        self.assert_breaks(update(1, 0, ACK), IllegalFrameError, "RECEIVE_ACK in state OPEN")
+        self.assertEqual(self.session.receive(update(1, 0, ACK)), [])
+
+    def test_acknowledged_without_saying_so(self) -> None:
+        """Data, credit or an end from the peer tell as much as an ACK; an empty frame does not."""
+        said = [StreamAcknowledged(stream=1)]
+        for frame in (data(1, b"x"), update(1, 1), update(1, 0, FIN), data(1, b"x", FIN)):
+            self.session = self.make()
+            self.session.open()
+            self.session.finish(1)
+            self.assertEqual(self.session.receive(update(1)), [])
+            self.assertEqual(self.session.receive(frame)[:1], said)
+        self.session = self.make()
+        self.session.open()
+        self.assertEqual(self.session.receive(update(1, 0, ACK | RST)), [*said, StreamReset(stream=1)])
 
     def test_acknowledged_with_the_first_data(self) -> None:
         """The ACK may come with data, with credit and with a FIN."""
@@ -177,9 +194,8 @@ class AcceptTests(SessionCase):
         self.assert_breaks(update(2, 0, SYN), IllegalFrameError, "opened before")
 
     def test_peer_acknowledges_its_own(self) -> None:
-        """The side that opened a stream does not acknowledge it."""
-        self.session.receive(update(2, 0, SYN))
-        self.assert_breaks(update(2, 0, ACK), IllegalFrameError, "RECEIVE_ACK in state OPEN")
+        """An acknowledgement of what the peer itself opened says nothing."""
+        self.assertEqual(self.session.receive(update(2, 0, SYN | ACK)), [StreamOpened(stream=2)])
 
     def test_numbers_may_swap(self) -> None:
         """Two streams may come in another order than they were numbered; a number left out is not open meanwhile."""
@@ -476,16 +492,18 @@ class StateTests(SessionCase):
             self.session.receive(update(1, 0, FIN))
 
     def test_every_pair(self) -> None:
-        """The session accepts exactly what the table allows, and is dead after anything else."""
-        for state in set(StreamState) - {StreamState.IDLE, StreamState.CLOSED}:
-            for happening, frame in FRAMES.items():
-                self.bring_to(state)
-                following = TRANSITIONS.get((state, happening))
-                if following is None:
-                    self.assert_breaks(frame, IllegalFrameError, f"{happening.name} in state {state.name}")
-                    continue
-                self.session.receive(frame)
-                self.assertEqual(self.session.is_open(1), following is not StreamState.CLOSED)
+        """The session accepts what the table allows, an acknowledgement taken as said, and is dead after anything else."""
+        for begin, (happening, frame) in product(LIVE, FRAMES.items()):
+            state = begin
+            self.bring_to(state)
+            if happening in {StreamInput.RECEIVE_DATA, StreamInput.RECEIVE_CREDIT, StreamInput.RECEIVE_FIN}:
+                state = TRANSITIONS.get((state, StreamInput.RECEIVE_ACK), state)
+            following = TRANSITIONS.get((state, happening))
+            if following is None:
+                self.assert_breaks(frame, IllegalFrameError, f"{happening.name} in state {state.name}")
+                continue
+            self.session.receive(frame)
+            self.assertEqual(self.session.is_open(1), following is not StreamState.CLOSED)
 
 
 class SessionFrameTests(SessionCase):
