@@ -70,7 +70,7 @@ class Attempt(Factory):
         self._connecting.addCallbacks(lambda _: None, self.lost)
         return result
 
-    def buildProtocol(self, addr: IAddress | None) -> Dialled:  # type: ignore[override]  # noqa: ARG002 - the interface's
+    def buildProtocol(self, addr: IAddress | None) -> Dialled:  # type: ignore[override]
         """Called when TCP is connected."""
         self._connection = self._build(self)
         return self._connection

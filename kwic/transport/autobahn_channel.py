@@ -9,7 +9,7 @@ closes the connection itself, its HTTP answers and its log are not used, and it 
 before (:mod:`kwic.wire.http_head`). Parsing stops while the reader is paused, so what was read already waits as bytes.
 """
 
-# ruff: noqa: ARG002, D102 - Autobahn calls most of these methods, with arguments of its choice
+# ruff: noqa: D102 - Autobahn calls most of these methods, with arguments of its choice
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
