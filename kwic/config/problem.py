@@ -77,7 +77,6 @@ class Report:
     def __init__(self) -> None:
         self._problems: list[Problem] = []
         self._said: set[str] = set()
-        self._unkept = 0
         self.failed = False
 
     def error(self, place: Place | None, message: str, hint: str = "") -> None:
@@ -109,14 +108,14 @@ class Report:
     def problems(self) -> tuple[Problem, ...]:
         """:returns: every problem, in the order of the file."""
         found = sorted(self._problems, key=_position)
-        if self._unkept:
-            found.append(Problem(place=None, message=f"{self._unkept} more problems are not shown"))
+        if self.full:
+            severity = Severity.ERROR if self.failed else Severity.WARNING
+            message = f"these are the first {self.LIMIT} problems, there may be more"
+            found.append(Problem(place=None, message=message, severity=severity))
         return tuple(found)
 
     def _note(self, problem: Problem) -> None:
-        if self.full:
-            self._unkept += 1
-        else:
+        if not self.full:
             self._problems.append(problem)
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from itertools import islice
 
 LONGEST_WORD = 80
 """Characters of a word that is compared with others: comparing costs the square of it."""
+MOST_WORDS = 64
+"""Words that one is compared with; the longest table of ours has fewer."""
 
 
 def closest(word: str, words: Iterable[str]) -> str | None:
     """:returns: the one of the words that the given one is most likely a misspelling of, if any is close."""
-    by_lower = {candidate.lower(): candidate for candidate in words}
+    by_lower = {candidate.lower(): candidate for candidate in islice(words, MOST_WORDS)}
     matches = get_close_matches(word[:LONGEST_WORD].lower(), by_lower, n=1, cutoff=0.7)
     return by_lower[matches[0]] if matches else None
 
