@@ -35,7 +35,10 @@ class Pair:
     """The Debian package that has them; None when there is none."""
 
     version_command: ClassVar[tuple[str, ...]] = ()
-    """What prints the version, in its first line that holds a digit."""
+    """What prints the version."""
+
+    version_word: ClassVar[str] = ""
+    """What stands in the line that tells it; of several such lines the first with a digit counts."""
 
     is_c_relay: ClassVar[bool] = False
     """Whether it is one of those that ours is held against (ssh, stunnel, haproxy, nginx)."""
@@ -69,7 +72,10 @@ class Pair:
         except (OSError, subprocess.TimeoutExpired):
             return "version unknown"
         lines = (done.stdout + done.stderr).splitlines()
-        return next((line.strip() for line in lines if any(map(str.isdigit, line))), "version unknown")
+        return next(
+            (line.strip() for line in lines if cls.version_word in line and any(map(str.isdigit, line))),
+            "version unknown",
+        )
 
     def make_gateways(self) -> tuple[Daemon, ...]:
         """Writes the configuration and says which programs to start, in this order.

@@ -22,7 +22,10 @@ CLIENTS = 10_000
 NAMES = 1_000
 
 STAGES = 3
-"""Numbers of clients tried: the whole, a tenth, a hundredth, the smallest first."""
+"""Numbers of clients tried: a hundredth, a tenth, the whole."""
+
+FEWEST = 50
+"""Fewer clients cost less than can be measured."""
 
 OPEN_LIMIT_S = 120.0
 HOLD_S = 120.0
@@ -91,7 +94,7 @@ def scale(pair: Kwic, clients: int, progress: Progress) -> Section:
     resting = pair.rss_bytes()
     stages = []
     for power in reversed(range(STAGES)):
-        count = max(clients // 10**power, 1)
+        count = max(clients // 10**power, min(clients, FEWEST))
         progress.step(f"scale: {count} idle clients on {pair.names} names")
         stages.append(_stage(pair, count))
     return _section(pair.names, names_s, resting, stages)

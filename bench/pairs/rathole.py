@@ -44,6 +44,7 @@ class Rathole(Pair):
     title = "rathole"
     programs = ("rathole",)
     version_command = ("rathole", "--version")
+    version_word = "Build Version"
 
     def make_gateways(self) -> tuple[Daemon, ...]:
         """The server that listens for clients, then the client that dials it."""

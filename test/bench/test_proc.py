@@ -16,7 +16,7 @@ LINE = (
 
 
 def stat(pid: int, parent: int) -> Stat:
-    return Stat(pid=pid, parent=parent, cpu_ticks=1, started_ticks=0, is_zombie=False)
+    return Stat(pid=pid, parent=parent, cpu_ticks=1, waited_ticks=0, started_ticks=0, is_zombie=False)
 
 
 class ParseStatTests(SynchronousTestCase):
@@ -29,7 +29,8 @@ class ParseStatTests(SynchronousTestCase):
 
     def test_children_count(self) -> None:
         """CPU time is user and system time, of the process and of the children it waited for."""
-        self.assertEqual(parse_stat(LINE).cpu_ticks, 70 + 30 + 5 + 7)
+        found = parse_stat(LINE)
+        self.assertEqual((found.cpu_ticks, found.waited_ticks), (70 + 30, 5 + 7))
 
     def test_zombie(self) -> None:
         """A process that ended and was not waited for is known as such."""
@@ -47,7 +48,24 @@ class ParseStatTests(SynchronousTestCase):
         found = proc.all_stats()[os.getpid()]
         self.assertEqual(found.parent, os.getppid())
         self.assertGreater(proc.rss_bytes([found]), 1_000_000)
+        self.assertAlmostEqual(proc.cpu_s([found]), sum(os.times()[:4]), delta=0.5)
         self.assertGreater(proc.anonymous_bytes([found]), 1_000_000)
+
+
+class CpuTests(SynchronousTestCase):
+    """CPU time of processes."""
+
+    def test_gone(self) -> None:
+        """A process that is gone has used what its last line said, and what its children used."""
+        gone = Stat(
+            pid=2**22 + 1,
+            parent=1,
+            cpu_ticks=proc.TICKS_PER_S,
+            waited_ticks=2 * proc.TICKS_PER_S,
+            started_ticks=0,
+            is_zombie=True,
+        )
+        self.assertEqual(proc.cpu_s([gone]), 3.0)
 
 
 class FamilyTests(SynchronousTestCase):
