@@ -106,6 +106,7 @@ class Uplink(Service, Watched):
         self.peers: list[Peer] = []
         self._offers: dict[str, Offer] = {}
         self._scout: Peer | None = None
+        self._scout_for = Missing.NONE
         self._coverage = Coverage(options.prepared)
         self._lookup = AddressLookup(context.reactor, address.host)
         self._timer: Any = None
@@ -235,13 +236,15 @@ class Uplink(Service, Watched):
         waiting = any(peer.tunnel is None for peer in self.peers)
         if missing is Missing.KNOWN and waiting:
             return
-        if self._scout is None and behind_a_door and missing is not Missing.NONE and not waiting:
-            maximum_s = SCOUT_KNOWN_S if missing is Missing.KNOWN else SCOUT_PERHAPS_S
-            self._scout = self._new_peer(None, maximum_s)
-            self._scout.start()
-        elif self._scout is not None and missing is Missing.NONE and self._scout.tunnel is None:
+        if self._scout is not None and self._scout.tunnel is None and missing is not self._scout_for:
+            # Its waits were meant for another need: one that dials at leisure is replaced when a node is known to be missing.
             self._scout.stop()
             self._scout = None
+        if self._scout is None and behind_a_door and missing is not Missing.NONE and not waiting:
+            maximum_s = SCOUT_KNOWN_S if missing is Missing.KNOWN else SCOUT_PERHAPS_S
+            self._scout_for = missing
+            self._scout = self._new_peer(None, maximum_s)
+            self._scout.start()
 
     def _give_up_surplus(self) -> None:
         """Retire a doubled tunnel when there are more than wanted."""
