@@ -63,6 +63,7 @@ class GatewayTestCase(SynchronousTestCase):
         block = claim_network()
         names = {name: ",".join(f"{block}.{n}" for n in numbers) for name, numbers in self.hosts.items()}
         return [
+            f"--node={host}",
             f"--admin={self.address(host)}:{ADMIN_PORT}",
             f"--resolve=@eth0={self.address(host)}",
             *(f"--resolve={name}={addresses}" for name, addresses in names.items()),

@@ -1,0 +1,133 @@
+"""What an operator's mistakes get: one clear line each, and an exit status that is not 0."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import time
+from pathlib import Path
+
+from kwic.transport.demo_pki import DemoPlan, make_demo_pki
+from test.integration.certificates import stores
+from test.integration.gateways import ADMIN_PORT, ETC, GatewayTestCase
+
+WS_PORT, TLS_PORT = "8080", "8443"
+SIMPLE = ETC / "simple" / "cloud-config.xml"
+TLS = ETC / "tls" / "cloud-config.xml"
+
+
+class StartupTests(GatewayTestCase):
+    """Gateways that cannot start."""
+
+    hosts = {"example.com": (11,)}
+
+    def complaint(self, config: Path, **defines: str) -> str:
+        """Start a gateway that cannot start; the line that it prints about that."""
+        status, printed = self.fail_to_start("example.com", config, **defines)
+        self.assertNotIn(status, (0, None), printed)
+        self.assertNotIn("Traceback", printed)
+        lines = [line for line in printed.splitlines() if line.lower().startswith(("error", str(config)))]
+        lines = lines or [line for line in printed.splitlines() if "error" in line.lower()]
+        self.assertEqual(len(lines), 1, printed)
+        return lines[0]
+
+    def check(self, line: str, *parts: str) -> None:
+        """A complaint says each of these."""
+        for part in parts:
+            self.assertIn(part, line)
+
+    def edited(self, old: str, new: str) -> Path:
+        """The file of the cloud with a mistake in it."""
+        text = SIMPLE.read_text()
+        self.assertIn(old, text)
+        file = (self.folder / "cloud.xml").absolute()
+        file.write_text(text.replace(old, new, 1))
+        return file
+
+    def test_unknown_element(self) -> None:
+        """A misspelt element is named with file, line and column, and what was probably meant."""
+        file = self.edited("<socks.mode>reverse</socks.mode>", "<socks.mod>reverse</socks.mod>")
+        self.check(self.complaint(file, ws_port=WS_PORT), f"{file}:13:7", "socks.mod", "socks.mode")
+
+    def test_every_mistake_in_one_run(self) -> None:
+        """All mistakes of a file are reported at once."""
+        text = (
+            SIMPLE.read_text().replace("<socks.mode>", "<socks.mod>").replace("</socks.mode>", "</socks.mod>")
+        )
+        file = self.folder / "cloud.xml"
+        file.write_text(text.replace("tcp://server-b:6661", "tcp://server-b"))
+        status, printed = self.fail_to_start("example.com", file.absolute(), ws_port=WS_PORT)
+        self.assertNotEqual(status, 0)
+        for place in (":13:7: ", ":38:7: ", ":23:14: "):
+            self.assertIn(f"{file.absolute()}{place}", printed)
+
+    def test_no_xml(self) -> None:
+        """A file that is not XML is said to be that."""
+        file = self.edited("</gateway-config>", "")
+        self.check(self.complaint(file, ws_port=WS_PORT), str(file))
+
+    def test_missing_file(self) -> None:
+        """A file that is not there is named."""
+        file = (self.folder / "none.xml").absolute()
+        self.check(self.complaint(file), str(file))
+
+    def test_unresolved_property(self) -> None:
+        """A property that was not given is named, with how to give it."""
+        config = ETC / "ha" / "cloud-config.xml"
+        status, printed = self.fail_to_start("example.com", config, tls_port=TLS_PORT, stores=stores())
+        self.assertNotEqual(status, 0)
+        for line in printed.splitlines():
+            self.check(line, str(config), "-D cloud-node-hostname=")
+
+    def test_missing_store(self) -> None:
+        """A store that is not there is named."""
+        copy = self.copied_stores()
+        (copy / "keystore-cloud.jceks").unlink()
+        line = self.complaint(TLS, tls_port=TLS_PORT, stores=str(copy))
+        self.check(line, str(copy / "keystore-cloud.jceks"))
+
+    def test_wrong_password(self) -> None:
+        """A wrong password is said to be that, with the store's name."""
+        copy = self.copied_stores()
+        (copy / "keystore-cloud.pw").write_text("wrong\n")
+        line = self.complaint(TLS, tls_port=TLS_PORT, stores=str(copy))
+        self.check(line, str(copy / "keystore-cloud.jceks"), "password")
+
+    def copied_stores(self) -> Path:
+        """The stores, to be damaged."""
+        copy = (self.folder / "stores").absolute()
+        shutil.copytree(stores(), copy)
+        return copy
+
+    def test_damaged_store(self) -> None:
+        """A store that is none is said to be that."""
+        copy = self.copied_stores()
+        (copy / "truststore-cloud.jceks").write_bytes(b"\xca\xfe\xba\xbe")
+        self.check(self.complaint(TLS, tls_port=TLS_PORT, stores=str(copy)), "truststore-cloud.jceks")
+
+    def test_port_in_use(self) -> None:
+        """A port that another program holds is named."""
+        with socket.create_server((self.address("example.com"), int(WS_PORT))):
+            line = self.complaint(SIMPLE, ws_port=WS_PORT)
+        self.check(line, f"{self.address('example.com')}:{WS_PORT}", "use")
+
+    def test_admin_port_in_use(self) -> None:
+        """So is the admin port."""
+        with socket.create_server((self.address("example.com"), ADMIN_PORT)):
+            line = self.complaint(SIMPLE, ws_port=WS_PORT)
+        self.check(line, f"{self.address('example.com')}:{ADMIN_PORT}", "use")
+
+    def test_certificate_that_does_not_fit(self) -> None:
+        """A keystore without a certificate for an accept's host is said to be that, with both names."""
+        plan = DemoPlan(hosts=("other.example.net",), days=30)
+        made = make_demo_pki(self.folder.absolute() / "pki", plan, now_s=time.time())
+        line = self.complaint(TLS, tls_port=TLS_PORT, stores=str(made.directory / "stores"))
+        self.check(line, "example.com", "other.example.net")
+
+    def test_expired_certificate(self) -> None:
+        """An expired certificate is said to be that, with the day."""
+        past_s = time.time() - 60 * 86400
+        made = make_demo_pki(self.folder.absolute() / "pki", DemoPlan(days=30), now_s=past_s)
+        line = self.complaint(TLS, tls_port=TLS_PORT, stores=str(made.directory / "stores"))
+        ended = time.strftime("%Y-%m-%d", time.gmtime(past_s + 30 * 86400))
+        self.check(line, "expired", ended)
