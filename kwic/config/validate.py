@@ -154,6 +154,8 @@ def names_served_once(config: GatewayConfig) -> Iterator[Problem]:
 def balances_fit(config: GatewayConfig) -> Iterator[Problem]:
     """A ``balance`` differs from one of the service's own accepts in nothing but the host."""
     for service in config.services:
+        if not service.accepts:
+            continue  # there are none, or none that could be read: that was said already
         accepted = {
             (accept.secure, accept.port, accept.path) for accept in service.accepts if accept.is_websocket
         }
