@@ -48,7 +48,7 @@ class ParseStatTests(SynchronousTestCase):
         found = proc.all_stats()[os.getpid()]
         self.assertEqual(found.parent, os.getppid())
         self.assertGreater(proc.rss_bytes([found]), 1_000_000)
-        self.assertAlmostEqual(proc.cpu_s([found]), sum(os.times()[:4]), delta=0.5)
+        self.assertApproximates(proc.cpu_s([found]), sum(os.times()[:4]), 0.5)
         self.assertGreater(proc.anonymous_bytes([found]), 1_000_000)
 
 
