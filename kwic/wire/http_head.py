@@ -213,6 +213,16 @@ def render_head(start_line: str, fields: Iterable[tuple[str, str]]) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode("iso-8859-1")
 
 
+def render_request(method: str, target: str, fields: Iterable[tuple[str, str]]) -> bytes:
+    """:returns: a request head as bytes.
+
+    :raises MisuseError: when a part would break out of its place.
+    """
+    if not _TOKEN.match(method) or not _PRINTABLE.match(target):
+        raise MisuseError(f"not a request: {method!r} {target!r}")
+    return render_head(f"{method} {target} HTTP/1.1", fields)
+
+
 def render_answer(
     status: int, text: str, fields: Iterable[tuple[str, str]] = (), *, with_body: bool = True
 ) -> bytes:

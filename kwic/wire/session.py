@@ -297,10 +297,9 @@ class Session:
             return events
         try:
             for item in self._reader.receive(data):
-                if type(item) is Payload:
+                if isinstance(item, Payload):
                     self._on_payload(item, events)
                 else:
-                    assert isinstance(item, Frame)
                     self._on_frame(item, events)
         except YamuxError as error:
             self.go_away(error.go_away)
@@ -312,13 +311,16 @@ class Session:
 
     def _on_frame(self, frame: Frame, events: list[Event]) -> None:
         """One header."""
-        if frame.kind is not FrameType.DATA or not frame.length:
-            self._control_left -= 1
-            if self._control_left < 0:
-                raise FloodError("more control frames than anybody needs")
-        if frame.kind is FrameType.PING:
+        kind = frame.kind
+        if kind is _DATA and frame.length:
+            self._on_stream_frame(frame, events)
+            return
+        self._control_left -= 1
+        if self._control_left < 0:
+            raise FloodError("more control frames than anybody needs")
+        if kind is FrameType.PING:
             self._on_ping(frame, events)
-        elif frame.kind is FrameType.GO_AWAY:
+        elif kind is FrameType.GO_AWAY:
             self._peer_went_away = True
             events.append(WentAway(code=frame.length))
         else:
@@ -326,7 +328,7 @@ class Session:
 
     def _on_ping(self, frame: Frame, events: list[Event]) -> None:
         """Answer a ping, or report the answer to ours."""
-        if frame.flags == Flag.SYN:
+        if frame.flags == _SYN:
             self._answer(header(FrameType.PING, Flag.ACK, 0, frame.length))
         elif frame.length in self._pings:
             self._pings.discard(frame.length)
@@ -334,44 +336,46 @@ class Session:
 
     def _on_stream_frame(self, frame: Frame, events: list[Event]) -> None:
         """DATA or WINDOW_UPDATE: flags that begin, then what it carries, then flags that end."""
-        self._payload_stream = frame.stream
+        stream, flags = frame.stream, frame.flags
+        self._payload_stream = stream
         self._payload_finishes = False
-        if frame.flags & Flag.SYN:
-            self._on_syn(frame.stream, events)
-        entry = self._streams.get(frame.stream)
+        if flags & _SYN:
+            self._on_syn(stream, events)
+        entry = self._streams.get(stream)
         if entry is None:
             self._on_late(frame)
             return
-        self._on_acknowledgement(entry, frame, events)
-        if frame.flags & Flag.RST:
+        if flags & _ACK or stream in self._unacknowledged:
+            self._on_acknowledgement(entry, frame, events)
+        if flags & _RST:
             self._end(entry, StreamInput.RECEIVE_RST)
-            events.append(StreamReset(stream=frame.stream))
+            events.append(StreamReset(stream=stream))
             self._on_late(frame)
             return
-        if frame.length:
-            self._on_length(entry, frame, events)
-        if frame.flags & Flag.FIN and not self._payload_finishes:
+        if frame.kind is _DATA:
+            if frame.length:
+                entry.apply(_RECEIVE_DATA)
+                entry.window.received(frame.length)
+                self._payload_finishes = bool(flags & _FIN)
+        elif frame.length:
+            self._on_credit(entry, frame.length, events)
+        if flags & _FIN and not self._payload_finishes:
             self._on_fin(entry, events)
 
     def _on_acknowledgement(self, entry: Stream, frame: Frame, events: list[Event]) -> None:
         """An ACK, or what tells as much: a library whose stream was finished early answers it and never sends one."""
-        told = frame.length or frame.flags & Flag.FIN
+        told = frame.length or frame.flags & _FIN
         first = frame.stream in self._unacknowledged
-        if frame.flags & Flag.ACK or (first and told and not frame.flags & Flag.RST):
+        if frame.flags & _ACK or (told and not frame.flags & _RST):
             entry.apply(StreamInput.RECEIVE_ACK)
             if first:
                 self._unacknowledged.discard(frame.stream)
                 events.append(StreamAcknowledged(stream=frame.stream))
 
-    def _on_length(self, entry: Stream, frame: Frame, events: list[Event]) -> None:
-        """A DATA frame begins, or credit comes."""
-        if frame.kind is FrameType.DATA:
-            entry.apply(StreamInput.RECEIVE_DATA)
-            entry.window.received(frame.length)
-            self._payload_finishes = bool(frame.flags & Flag.FIN)
-            return
+    def _on_credit(self, entry: Stream, nbytes: int, events: list[Event]) -> None:
+        """The peer lets us send more."""
         entry.apply(StreamInput.RECEIVE_CREDIT)
-        entry.credit.grant(frame.length)
+        entry.credit.grant(nbytes)
         if entry.may(StreamInput.SEND_DATA):
             events.append(CreditGranted(stream=entry.number, credit=entry.credit.available))
 
@@ -491,3 +495,9 @@ class Session:
         """Dead sessions do nothing."""
         if self.dead:
             raise MisuseError("the session is over")
+
+
+# names that are looked up for every frame
+_DATA = FrameType.DATA
+_RECEIVE_DATA = StreamInput.RECEIVE_DATA
+_SYN, _ACK, _FIN, _RST = int(Flag.SYN), int(Flag.ACK), int(Flag.FIN), int(Flag.RST)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from enum import IntEnum, IntFlag
+from enum import IntEnum
 from typing import ClassVar, NamedTuple
 
 from kwic.errors import ProtocolError
@@ -30,6 +30,9 @@ FRAME_READ_MAXIMUM_BYTES = 1024 * 1024
 FRAME_WRITTEN_MAXIMUM_BYTES = 256 * 1024
 """The longest DATA payload written: long enough to cost nothing per byte, short enough for other streams to get between."""
 
+VIEW_SHARE = 8
+"""A piece of payload smaller than this part of its read is copied: what is parked holds at most so many times its size."""
+
 STREAM_MAXIMUM = 0xFFFF_FFFF
 """The greatest stream number there is: 32 bits."""
 
@@ -46,8 +49,8 @@ class FrameType(IntEnum):
     GO_AWAY = 3
 
 
-class Flag(IntFlag):
-    """The specification's "Flag Field"."""
+class Flag(IntEnum):
+    """The specification's "Flag Field". Not an IntFlag: testing one of those costs more than reading a whole frame."""
 
     NONE = 0
     SYN = 1
@@ -130,7 +133,7 @@ class FrameReader:
     def receive(self, data: bytes | bytearray | memoryview) -> Iterator[Frame | Payload]:
         """What these bytes complete: headers, and for DATA each piece of payload as it comes.
 
-        A piece that is at least half of `data` is a view of it; a smaller one is a copy, so that whoever parks a few bytes
+        A piece that is at least an eighth of `data` is a view of it; a smaller one is a copy, so that whoever parks a few bytes
         does not hold a whole read in memory.
 
         :param data: the next bytes of the link, any number of them.
@@ -145,7 +148,7 @@ class FrameReader:
                 self._left -= stop - position
                 piece = view[position:stop]
                 position = stop
-                yield Payload(piece if 2 * len(piece) >= end else bytes(piece), not self._left)
+                yield Payload(piece if VIEW_SHARE * len(piece) >= end else bytes(piece), not self._left)
             elif not self._head and end - position >= HEADER.size:
                 fields = HEADER.unpack_from(view, position)
                 position += HEADER.size
@@ -164,15 +167,15 @@ class FrameReader:
         version, kind, flags, stream, length = fields
         if version != VERSION:
             raise MalformedFrameError(f"version {version} of yamux is not spoken here, only {VERSION}")
-        if kind > FrameType.GO_AWAY:
+        if kind >= len(_TYPES):
             raise MalformedFrameError(f"frame type {kind} does not exist")
         frame = Frame(_TYPES[kind], flags, stream, length)
-        if frame.kind <= FrameType.WINDOW_UPDATE:
+        if kind in _STREAM_TYPES:
             if not stream:
                 raise MalformedFrameError(f"{frame.kind.name} belongs to a stream, not to the session")
             if flags > _STREAM_FLAGS:
                 raise MalformedFrameError(f"flags {flags:#06x} do not exist")
-            if not kind:
+            if kind == _DATA:
                 self._expect(length)
         else:
             _check_session_frame(frame)
@@ -196,7 +199,10 @@ def _check_session_frame(frame: Frame) -> None:
         raise MalformedFrameError(f"{frame.kind.name} with flags {frame.flags:#06x}")
 
 
+# plain numbers: these are compared for every frame
 _TYPES = tuple(FrameType)
-_STREAM_FLAGS = int(Flag.SYN | Flag.ACK | Flag.FIN | Flag.RST)
-_PING_FLAGS = frozenset({int(Flag.SYN), int(Flag.ACK)})
-_GO_AWAY_FLAGS = frozenset({int(Flag.NONE)})
+_DATA = int(FrameType.DATA)
+_STREAM_TYPES = (int(FrameType.DATA), int(FrameType.WINDOW_UPDATE))
+_STREAM_FLAGS = Flag.SYN | Flag.ACK | Flag.FIN | Flag.RST
+_PING_FLAGS = frozenset({Flag.SYN, Flag.ACK})
+_GO_AWAY_FLAGS = frozenset({Flag.NONE})
