@@ -1,18 +1,18 @@
-"""One attempt to get somewhere: a connection, something to be agreed on it, a deadline, and one outcome.
+"""One attempt to get somewhere: a connection, something to be agreed on it, and one outcome.
 
-What is agreed is the connection's business (an upgrade, a CONNECT); here is only that exactly one outcome is reported,
-that the deadline covers everything from the resolver on, and that nothing is left behind when nobody waits any more.
+What is agreed is the connection's business (an upgrade, a CONNECT); here is only that exactly one outcome is reported and
+that nothing is left behind when nobody waits for it any more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Protocol as Interface
+from typing import TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IAddress,
-    IDelayedCall,
     IProtocol,
     IProtocolFactory,
     IReactorTime,
@@ -23,6 +23,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from kwic.transport.connect_error import ConnectError, Why, explain
+
+T = TypeVar("T")
 
 
 class Dialled(Interface):
@@ -36,36 +38,34 @@ class Dialled(Interface):
 class Attempt(Factory):
     """A factory for one connection.
 
-    :param clock: for the deadline.
     :param where: what is dialled, for error texts.
     :param build: makes the protocol of the connection.
     """
 
     noisy = False
 
-    def __init__(self, clock: IReactorTime, where: str, build: Callable[[Attempt], Dialled]) -> None:
+    def __init__(self, where: str, build: Callable[[Attempt], Dialled]) -> None:
         self.where = where
-        self._clock = clock
         self._build = build
         self._result: Deferred[IProtocol] | None = Deferred(lambda _: self._cancelled())
         self._connecting: Deferred[IProtocol] | None = None
         self._connection: Dialled | None = None
-        self._timer: IDelayedCall | None = None
 
-    def run(
-        self, endpoint: IStreamClientEndpoint, through: IProtocolFactory, timeout_s: float
-    ) -> Deferred[IProtocol]:
+    @property
+    def is_connected(self) -> bool:
+        """Whether TCP got through."""
+        return self._connection is not None
+
+    def run(self, endpoint: IStreamClientEndpoint, through: IProtocolFactory) -> Deferred[IProtocol]:
         """Go.
 
         :param endpoint: connects.
         :param through: this factory, or what wraps it in TLS.
-        :param timeout_s: until the outcome.
         :returns: fires with what :meth:`succeeded` is given, or fails with a :class:`ConnectError`. Cancelling it drops
             everything.
         """
         result = self._result
         assert result is not None
-        self._timer = self._clock.callLater(timeout_s, self._timed_out, timeout_s)
         self._connecting = endpoint.connect(through)
         self._connecting.addCallbacks(lambda _: None, self.lost)
         return result
@@ -77,13 +77,13 @@ class Attempt(Factory):
 
     def succeeded(self, protocol: IProtocol) -> None:
         """It was agreed, and this is connected."""
-        result = self._settle()
+        result, self._result = self._result, None
         if result is not None:
             result.callback(protocol)
 
     def failed(self, problem: ConnectError) -> None:
         """It was not agreed."""
-        result = self._settle()
+        result, self._result = self._result, None
         if result is not None:
             result.errback(Failure(problem))
 
@@ -91,27 +91,24 @@ class Attempt(Factory):
         """There is no connection, or no longer."""
         self.failed(explain(failure, self.where))
 
-    def _settle(self) -> Deferred[IProtocol] | None:
-        result, self._result = self._result, None
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None
-        return result
-
-    def _timed_out(self, timeout_s: float) -> None:
-        result = self._settle()
-        self._abandon()
-        if result is not None:
-            problem = ConnectError(f"no answer from {self.where} within {timeout_s:g} s", Why.TIMEOUT)
-            result.errback(Failure(problem))
-
     def _cancelled(self) -> None:
         # The Deferred fails by itself.
-        self._settle()
-        self._abandon()
-
-    def _abandon(self) -> None:
+        self._result = None
         if self._connection is not None:
             self._connection.abandon()
         elif self._connecting is not None:
             self._connecting.cancel()
+
+
+def within(clock: IReactorTime, timeout_s: float, outcome: Deferred[T], what: str) -> Deferred[T]:
+    """:returns: the same Deferred, which is cancelled after a time and fails with a :class:`ConnectError` then.
+
+    :param what: did not come in time.
+    """
+
+    def too_late(result: T | Failure, _: float) -> T | Failure:
+        if isinstance(result, Failure):
+            raise ConnectError(f"{what} within {timeout_s:g} s", Why.TIMEOUT)
+        return result
+
+    return outcome.addTimeout(timeout_s, clock, onTimeoutCancel=too_late)

@@ -348,7 +348,7 @@ class ClientChannel(_AutobahnChannel, WebSocketClientProtocol):  # type: ignore[
 
     :param host: with brackets when it is IPv6.
     :param target: path and query.
-    :param headers: further fields of the request.
+    :param headers: further fields of the request; checked by the caller, as Autobahn does not.
     :param limit_bytes: longer messages are refused with 1009; None: any length, delivered in parts as they come.
     """
 
@@ -366,7 +366,6 @@ class ClientChannel(_AutobahnChannel, WebSocketClientProtocol):  # type: ignore[
         reject_text: bool,
     ) -> None:
         super().__init__()
-        render_head(f"GET {target} HTTP/1.1", [("Host", host), *headers, *(("P", p) for p in protocols)])
         self._request = ConnectingRequest(
             host=host,
             port=port,

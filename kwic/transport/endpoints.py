@@ -9,8 +9,8 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 
 from kwic.config.model import Address, TlsOptions
 from kwic.errors import SetupError
+from kwic.transport.name_endpoint import tcp_endpoint
 from kwic.transport.tls import Credentials
-from kwic.transport.websocket_client import tcp_endpoint
 
 #: Seconds that one TCP connect may take: the plan of a dial has moved on by then (policy/attempts).
 CONNECT_S = 10.0

@@ -20,11 +20,10 @@ from zope.interface import implementer
 from kwic.config.model import bracketed
 from kwic.errors import MisuseError
 from kwic.policy.forward_proxy import Proxy, proxy_for
-from kwic.transport.attempt import Attempt
+from kwic.transport.attempt import Attempt, within
 from kwic.transport.connect_error import ConnectError, Why
-from kwic.transport.tcp_endpoint import tcp_endpoint
-from kwic.wire.http_head import HeadReader, HttpError, ResponseHead, parse_response, render_head
-from kwic.wire.upgrade_request import canonical_authority
+from kwic.transport.name_endpoint import tcp_endpoint
+from kwic.wire.http_head import HeadReader, HttpError, ResponseHead, parse_response, render_request
 
 __all__ = ["Proxy", "ProxyEndpoint", "ProxyRefusedError", "proxy_for"]
 
@@ -52,15 +51,12 @@ def connect_request(host: str, port: int, proxy: Proxy) -> bytes:
 
     :raises MisuseError: when the target is not a host and a port.
     """
-    try:
-        authority = canonical_authority(f"{bracketed(host)}:{port}", secure=True)
-    except HttpError as e:
-        raise MisuseError(f"not a host and a port: {host!r}, {port!r}") from e
+    authority = f"{bracketed(host)}:{port}"
     fields = [("Host", authority)]
     if proxy.user is not None:
         credentials = f"{proxy.user}:{proxy.password or ''}".encode()
         fields.append(("Proxy-Authorization", f"Basic {b64encode(credentials).decode()}"))
-    return render_head(f"CONNECT {authority} HTTP/1.1", fields)
+    return render_request("CONNECT", authority, fields)
 
 
 def refusal(answer: ResponseHead, target: str, proxy: Proxy) -> ProxyRefusedError:
@@ -114,7 +110,6 @@ class ProxyEndpoint:
             :class:`~kwic.transport.connect_error.ConnectError`. Cancelling it drops the connection.
         """
         attempt = Attempt(
-            self._reactor,
             f"proxy {self._proxy}",
             lambda attempt: _Tunnel(attempt, self._proxy, self._target, self._request, factory),
         )
@@ -124,7 +119,8 @@ class ProxyEndpoint:
                 raise MisuseError(f"proxy {self._proxy} needs TLS, and there are no options for it")
             through = TLSMemoryBIOFactory(self._tls(self._proxy.host), True, attempt, self._reactor)
         below = tcp_endpoint(self._reactor, self._proxy.host, self._proxy.port, self._timeout_s)
-        return attempt.run(below, through, self._timeout_s)
+        what = f"proxy {self._proxy} opened no connection to {self._target}"
+        return within(self._reactor, self._timeout_s, attempt.run(below, through), what)
 
 
 class _Tunnel(Protocol):

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from typing import Protocol as Interface
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import DNSLookupError
 from twisted.internet.interfaces import (
     IProtocol,
     IProtocolFactory,
@@ -28,19 +30,23 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from kwic.config.model import Address, TlsOptions, bracketed
+from kwic.errors import MisuseError
 from kwic.policy.forward_proxy import Proxy
 from kwic.policy.redirect import STATUSES, AskAgain, Redirection, Refuse
-from kwic.transport.attempt import Attempt
+from kwic.transport.attempt import Attempt, within
 from kwic.transport.autobahn_channel import ClientChannel
-from kwic.transport.connect_error import ConnectError, WebSocketRefusedError, Why
+from kwic.transport.connect_error import ConnectError, WebSocketRefusedError, Why, explain
 from kwic.transport.connection_log import ConnectionEntry, ConnectionLog, Layer, Role, address_text
+from kwic.transport.name_endpoint import address_endpoint, resolve
 from kwic.transport.proxy_connect import ProxyEndpoint
-from kwic.transport.tcp_endpoint import tcp_endpoint
+from kwic.transport.race import Contender, Race
 from kwic.transport.websocket_transport import DEFAULT_MESSAGE_LIMIT_BYTES, WebSocketTransport
-from kwic.wire.http_head import HeadReader, HttpError, ResponseHead, parse_response
+from kwic.wire.http_head import HeadReader, HttpError, ResponseHead, parse_response, render_request
 
 HOP_TIMEOUT_S = 5.0
 """For one hop: name, TCP, proxy, TLS and HTTP together."""
+PROXY_SHARE = 0.9
+"""Of that time, what the proxy may take: so that it is named when it was too slow."""
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 1.0
 """Between asking the origin again for another target than the dead one: doubled each time."""
@@ -166,10 +172,33 @@ class WebSocketEndpoint:
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     def _attempt(self, target: Address, factory: IProtocolFactory) -> Deferred[IProtocol]:
-        proxy = self._proxy(target)
+        """One hop, with a deadline."""
+        self._check(target)
+        hop = Deferred.fromCoroutine(self._hop(target, factory))
+        return within(self._reactor, self._timeout_s, hop, f"no answer from {target.authority}")
+
+    async def _hop(self, target: Address, factory: IProtocolFactory) -> IProtocol:
+        """Try all addresses of the target, up to an open WebSocket."""
+        proxy, host = self._proxy(target), target.host
+        if self._dial_address is not None and target == self._address:
+            host = self._dial_address
+        if proxy is not None:
+            return await self._contend(target, factory, host, proxy).outcome
+        try:
+            addresses = await resolve(self._reactor, host)
+        except DNSLookupError as e:
+            raise explain(Failure(e), target.authority) from e
+        ways = (partial(self._contend, target, factory, address) for address in addresses)
+        protocol: IProtocol = await Race(self._reactor, ways).run()
+        return protocol
+
+    def _contend(
+        self, target: Address, factory: IProtocolFactory, host: str, proxy: Proxy | None = None
+    ) -> Contender:
+        """Try one address, or what a proxy makes of a name."""
+        where = target.authority if host == target.host else f"{target.authority} ({host})"
         attempt = Attempt(
-            self._reactor,
-            target.authority,
+            where,
             lambda attempt: _Dialled(
                 attempt, self._reactor, target, factory, self._options, self._connection_log, proxy
             ),
@@ -178,19 +207,25 @@ class WebSocketEndpoint:
         if target.secure:
             creator = self._client_options(target.host, self._tls)
             through = TLSMemoryBIOFactory(creator, True, attempt, self._reactor)
-        return attempt.run(self._below(target, proxy), through, self._timeout_s)
-
-    def _below(self, target: Address, proxy: Proxy | None) -> IStreamClientEndpoint:
-        """What TLS or HTTP run over."""
-        host = target.host
-        if self._dial_address is not None and target == self._address:
-            host = self._dial_address
         assert target.port is not None
+        below: IStreamClientEndpoint
         if proxy is None:
-            return tcp_endpoint(self._reactor, host, target.port, self._timeout_s)
-        return ProxyEndpoint(
-            self._reactor, proxy, host, target.port, tls=self._client_options, timeout_s=self._timeout_s
-        )
+            below = address_endpoint(self._reactor, host, target.port, self._timeout_s)
+        else:
+            timeout_s = PROXY_SHARE * self._timeout_s
+            below = ProxyEndpoint(
+                self._reactor, proxy, host, target.port, tls=self._client_options, timeout_s=timeout_s
+            )
+        return Contender(outcome=attempt.run(below, through), is_connected=lambda: attempt.is_connected)
+
+    def _check(self, target: Address) -> None:
+        """:raises ConnectError: when the request cannot be written, which a redirect may bring about."""
+        fields = [*self._options.headers.items(), ("Host", target.authority)]
+        fields += [("Sec-WebSocket-Protocol", protocol) for protocol in self._options.protocols]
+        try:
+            render_request("GET", target.target, fields)
+        except MisuseError as e:
+            raise ConnectError(f"{target} cannot be asked for: {e}", Why.HTTP) from e
 
     def _client_options(self, host: str, tls: TlsOptions = _NO_TLS_OPTIONS) -> Any:
         if self._credentials is None:

@@ -54,7 +54,7 @@ class TcpEnd:
     # -- ITCPTransport
     def write(self, data: bytes) -> None:
         assert isinstance(data, bytes), type(data)
-        if self.connected and not self.disconnecting and not self.write_closed:
+        if self.connected and not (self.disconnecting or self.write_closed or self.aborted):
             self.written += data
             full = len(self.written) > BUFFER_BYTES and self.streaming and not self.producer_paused
             if self.producer is not None and full:
@@ -71,11 +71,10 @@ class TcpEnd:
         self.write_closed = True
 
     def abortConnection(self) -> None:
+        # As Twisted does it: nothing more is read or written, and the protocol is told in the next turn.
         if self.connected:
             self.aborted = True
             self.written.clear()
-            self.end(Failure(ConnectionAborted()))
-            self.other.end(Failure(ConnectionLost()))
 
     def getPeer(self) -> Any:
         return self.peer
@@ -128,6 +127,10 @@ class TcpEnd:
         """Carry at most so many bytes to the other end; whether anything happened."""
         if not self.connected:
             return False
+        if self.aborted:
+            self.end(Failure(ConnectionAborted()))
+            self.other.end(Failure(ConnectionLost()))
+            return True
         if self.written:
             return self._move_bytes(size)
         if self.disconnecting:
@@ -143,7 +146,7 @@ class TcpEnd:
         return False
 
     def _move_bytes(self, size: int) -> bool:
-        if not self.other.reading or not self.other.connected:
+        if not self.other.reading or not self.other.connected or self.other.aborted:
             return False
         data = bytes(self.written[:size])
         del self.written[: len(data)]
@@ -230,6 +233,7 @@ class MemoryNetwork(Clock):
         connector = Connector(self, host, port, factory)
         self.dialled.append((host, port))
         factory.doStart()
+        factory.startedConnecting(connector)
         self._connecting.append(connector)
         return connector
 

@@ -1,0 +1,116 @@
+"""TCP to a name or to an address, and the addresses of a name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
+from twisted.internet.error import DNSLookupError
+from twisted.internet.interfaces import (
+    IAddress,
+    IHostResolution,
+    IProtocol,
+    IProtocolFactory,
+    IResolutionReceiver,
+    IStreamClientEndpoint,
+)
+from zope.interface import implementer
+
+from kwic.transport.race import Contender, Race
+
+
+def tcp_endpoint(reactor: Any, host: str, port: int, timeout_s: float) -> IStreamClientEndpoint:
+    """:returns: an endpoint for a host and port.
+
+    A name is resolved anew for each connect, and all its addresses are tried, a moment apart. For a literal address no
+    resolver is asked: that would cost a thread.
+
+    :param host: without brackets; an IPv6 address may have a scope.
+    :param timeout_s: for each address.
+    """
+    if is_literal(host):
+        return address_endpoint(reactor, host, port, timeout_s)
+    return NameEndpoint(reactor, host, port, timeout_s)
+
+
+def address_endpoint(reactor: Any, address: str, port: int, timeout_s: float) -> IStreamClientEndpoint:
+    """:returns: an endpoint for a literal address."""
+    kind = TCP6ClientEndpoint if ":" in address else TCP4ClientEndpoint
+    return kind(reactor, address, port, timeout=timeout_s)
+
+
+def is_literal(host: str) -> bool:
+    """Whether a host is an address, with or without a scope, rather than a name."""
+    try:
+        ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
+@implementer(IStreamClientEndpoint)
+class NameEndpoint:
+    """All addresses of a name."""
+
+    def __init__(self, reactor: Any, host: str, port: int, timeout_s: float) -> None:
+        self._reactor = reactor
+        self._host = host
+        self._port = port
+        self._timeout_s = timeout_s
+
+    def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
+        """Connect to the first address that answers."""
+
+        def way(address: str) -> Callable[[], Contender]:
+            endpoint = address_endpoint(self._reactor, address, self._port, self._timeout_s)
+            return lambda: Contender(outcome=endpoint.connect(factory))
+
+        async def run() -> IProtocol:
+            addresses = await resolve(self._reactor, self._host)
+            protocol: IProtocol = await Race(self._reactor, map(way, addresses)).run()
+            return protocol
+
+        return Deferred.fromCoroutine(run())
+
+
+def resolve(reactor: Any, host: str) -> Deferred[tuple[str, ...]]:
+    """Ask the reactor's resolver, without blocking.
+
+    :returns: the addresses of a name in the resolver's order of preference, at least one; a literal address is its own
+        answer. Fails with DNSLookupError.
+    """
+    answer: Deferred[tuple[str, ...]] = Deferred()
+    if is_literal(host):
+        answer.callback((host,))
+    else:
+        reactor.nameResolver.resolveHostName(_Answers(host, answer), host)
+    return answer
+
+
+@implementer(IResolutionReceiver)
+class _Answers:
+    """Collects addresses. A question cannot be taken back: its answer is dropped when nobody waits for it."""
+
+    def __init__(self, host: str, answer: Deferred[tuple[str, ...]]) -> None:
+        self._host = host
+        self._answer = answer
+        self._found: dict[str, None] = {}
+
+    def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:
+        """The question is on its way."""
+
+    def addressResolved(self, address: IAddress) -> None:
+        """One address."""
+        self._found[address.host] = None  # type: ignore[attr-defined]
+
+    def resolutionComplete(self) -> None:
+        """That was all."""
+        if self._answer.called:
+            return
+        if self._found:
+            self._answer.callback(tuple(self._found))
+        else:
+            self._answer.errback(DNSLookupError(f"no address for {self._host}"))
