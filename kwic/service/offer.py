@@ -15,6 +15,8 @@ from kwic.wire.socks5 import Command, Rep
 
 #: Seconds until a name that was refused or lost is offered again on the same tunnel.
 AGAIN_S = 5.0
+#: Seconds until a name is offered that had to wait because as many opens as may be were unanswered: there are more names than that.
+SOON_S = 0.1
 
 
 class Offer:
@@ -42,7 +44,10 @@ class Offer:
 
     def tunnel_up(self, tunnel: Tunnel) -> None:
         """Offer the name on a tunnel, unless it is there already or not to be offered now."""
-        if not self._standing or not tunnel.usable or tunnel in self._registered:
+        if not self._standing or not tunnel.up or tunnel.draining or tunnel in self._registered:
+            return
+        if not tunnel.usable:
+            self._clock.callLater(SOON_S, self.tunnel_up, tunnel)
             return
         opener = Opener(
             Command.BIND,
