@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -114,6 +115,16 @@ def makeService(options: Options) -> MultiService:
     return Logged(gateway, options)
 
 
+def stop_in_peace(reactor: Any) -> None:
+    """
+    Let SIGTERM and SIGINT be the ordinary end, with status 0.
+
+    The reactor's own handlers remember the signal, and twistd kills itself with it once everything has been stopped in order.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: reactor.callFromThread(reactor.stop))
+
+
 def complain(lines: Any) -> Any:
     """Say what is wrong, and end."""
     for line in lines:
@@ -174,3 +185,10 @@ class Logged(MultiService):
             observer = make_observer(logfile=logfile, level=self._options["log-level"])
             parent.setComponent(ILogObserver, observer)
         super().setServiceParent(parent)
+
+    def startService(self) -> None:
+        """Take the signals as soon as the reactor, which starts later, has installed its own handlers."""
+        from twisted.internet import reactor
+
+        super().startService()
+        reactor.callLater(0, stop_in_peace, reactor)
