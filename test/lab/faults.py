@@ -156,7 +156,7 @@ def stop_one(lab: Laboratory, case: Case, name: str) -> None:
     status = instance.wait_ended()
     case.mark(f"{name} ended with status {status}")
     if status != 0:
-        case.notes.append(f"{name} ended with status {status} after SIGTERM")
+        case.flaws.append(f"{name} ended with status {status} after SIGTERM, not 0")
     restart(lab, case, (name,))
 
 
