@@ -240,6 +240,11 @@ class Stream:
             protocol.writeConnectionLost()
         self._check_done()
 
+    def link_lost(self, reason: Failure) -> None:
+        """The tunnel is gone. A stream of which everything has arrived and been sent only waits for its reader, and goes on waiting."""
+        if self._inbound is not Inbound.FINISHED or self._outbound is not Outbound.DONE:
+            self.lost(reason)
+
     def lost(self, reason: Failure) -> None:
         """The stream is over: tell the protocol, once."""
         if not self.connected:

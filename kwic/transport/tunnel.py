@@ -192,13 +192,15 @@ class Tunnel(Protocol):
 
     def consumed(self, stream: Stream, size: int) -> None:
         """A stream's protocol took bytes: return the credit."""
-        self.session.consumed(stream.number, size, self.clock.seconds(), self.rtt_s)
-        self.flush()
+        if self.up:
+            self.session.consumed(stream.number, size, self.clock.seconds(), self.rtt_s)
+            self.flush()
 
     def reset(self, stream: Stream) -> None:
         """A stream is to end abruptly."""
-        self.session.reset(stream.number)
-        self.flush()
+        if self.up:
+            self.session.reset(stream.number)
+            self.flush()
 
     def forget(self, stream: Stream) -> None:
         """A stream is over for its protocol."""
@@ -325,7 +327,7 @@ class Tunnel(Protocol):
             self._check.cancel()
         lost = Failure(ConnectionLost("the tunnel was lost"))
         for stream in tuple(self.streams.values()):
-            stream.lost(lost)
+            stream.link_lost(lost)
         self._ready.clear()
         self._waiting.clear()
         self.session.abandon()

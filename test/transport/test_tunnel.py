@@ -192,6 +192,36 @@ class StreamTests(TunnelCase):
         far_stream.resumeProducing()
         self.assertEqual((far.heard, far.events), (b"last words", ["end"]))
 
+    def test_a_slow_reader_outlives_the_tunnel(self) -> None:
+        """Who has everything but has not read it yet gets it, also when the other end has gone in the meantime."""
+        stream, near, far_stream, _ = self.open()
+        stream.pauseProducing()
+        stream.loseWriteConnection()
+        far_stream.write(b"the whole answer")
+        far_stream.loseWriteConnection()
+        self.link.pump()
+        self.listener.close()
+        self.link.pump()
+        self.assertFalse(self.dialer.up)
+        self.assertNotIn("lost", near.events)
+        stream.resumeProducing()
+        self.assertEqual((near.heard, near.events), (b"the whole answer", ["end sent", "end", "lost"]))
+        self.assertTrue(near.reason.check(ConnectionDone))
+        self.assertEqual(self.dialer.streams, {})
+
+    def test_a_slow_reader_may_give_up_after_the_tunnel(self) -> None:
+        """Who has not read everything when the tunnel has gone may still end abruptly."""
+        stream, near, far_stream, _ = self.open()
+        stream.pauseProducing()
+        stream.loseWriteConnection()
+        far_stream.write(b"the whole answer")
+        far_stream.loseWriteConnection()
+        self.link.pump()
+        self.listener.close()
+        self.link.pump()
+        stream.abortConnection()
+        self.assertEqual((near.heard, near.events), (b"", ["end sent", "lost"]))
+
     def test_late_bytes_for_a_closed_stream(self) -> None:
         """Bytes for a stream that was closed here reset it at the other end."""
         stream, near, far_stream, far = self.open()
