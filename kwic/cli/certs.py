@@ -42,7 +42,7 @@ class ShowOptions(usage.Options):
         "looking. Exit status 1 when it cannot be opened or a certificate in it does not hold today."
     )
 
-    optParameters = [  # noqa: RUF012 - Twisted's shape
+    optParameters = [
         [
             "password-file",
             "p",
@@ -73,11 +73,11 @@ class Options(usage.Options):
         "'kwic certs show --help' tells about looking into a store."
     )
 
-    optParameters = [  # noqa: RUF012 - Twisted's shape
+    optParameters = [
         ["days", None, DEFAULT_DAYS, "How long the certificates hold.", float],
         ["password", None, None, "Password for every store. Default: a random one for each."],
     ]
-    optFlags = [  # noqa: RUF012 - Twisted's shape
+    optFlags = [
         [
             "rsa",
             None,

@@ -86,11 +86,17 @@ def seal_jks(plain: bytes, password: bytes, random_bytes: Callable[[int], bytes]
 # -- JCEKS ----------------------------------------------------------------------------------------------
 
 
-def _triple_des(password: bytes, salt: bytes, iterations: int) -> Cipher[CBC]:
-    halves = [salt[:4], salt[4:]]
-    if halves[0] == halves[1]:
-        first = halves[0]  # meant to be reversed; what every JDK does instead, for ever
-        halves[0] = bytes((first[3], first[0], first[1], first[3]))
+def _halves(salt: bytes) -> tuple[tuple[bytes, bytes], ...]:
+    """The halves of the salt as they are digested: equal ones are not, the first is turned round. Old JDKs got that wrong."""
+    first, second = salt[:4], salt[4:]
+    if first != second:
+        return ((first, second),)
+    turned = first[::-1]
+    as_in_old_jdks = bytes((first[3], first[0], first[1], first[3]))
+    return ((turned, second), (as_in_old_jdks, second))
+
+
+def _triple_des(password: bytes, halves: tuple[bytes, bytes], iterations: int) -> Cipher[CBC]:
     derived = b""
     for half in halves:
         block = half
@@ -105,16 +111,21 @@ def _unseal_jceks(sealed: bytes, parameters: der.Element, password: bytes) -> by
     count = int.from_bytes(iterations.expect(der.INTEGER), "big", signed=True)
     if len(salt.expect(der.OCTET_STRING)) != _SALT_BYTES or not 0 < count <= _ITERATIONS_LIMIT:
         raise ValueError("sealed with parameters that no JDK writes")
-    decryptor = _triple_des(password, salt.content, count).decryptor()
-    unpadder = PKCS7(TripleDES.block_size).unpadder()
-    padded = decryptor.update(sealed) + decryptor.finalize()
-    return unpadder.update(padded) + unpadder.finalize()
+    for halves in _halves(salt.content):
+        decryptor = _triple_des(password, halves, count).decryptor()
+        unpadder = PKCS7(TripleDES.block_size).unpadder()
+        padded = decryptor.update(sealed) + decryptor.finalize()
+        try:
+            return unpadder.update(padded) + unpadder.finalize()
+        except ValueError:
+            continue
+    raise ValueError("wrong password")
 
 
 def seal_jceks(plain: bytes, password: bytes, random_bytes: Callable[[int], bytes]) -> bytes:
     """:returns: an EncryptedPrivateKeyInfo as JCEKS has it."""
     salt = random_bytes(_SALT_BYTES)
-    encryptor = _triple_des(password, salt, _ITERATIONS_WRITTEN).encryptor()
+    encryptor = _triple_des(password, _halves(salt)[0], _ITERATIONS_WRITTEN).encryptor()
     padder = PKCS7(TripleDES.block_size).padder()
     sealed = encryptor.update(padder.update(plain) + padder.finalize()) + encryptor.finalize()
     parameters = der.encode(

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from cryptography import x509
 from OpenSSL import SSL, crypto
-from service_identity import VerificationError
+from service_identity import CertificateError, VerificationError
 from service_identity.cryptography import verify_certificate_hostname, verify_certificate_ip_address
 
 from kwic.errors import ProtocolError
@@ -75,7 +75,7 @@ class ChainJudge:
     def __init__(self) -> None:
         self.refusal: CertificateRefused | None = None
 
-    def accepts(self, certificate: x509.Certificate, fault: int, depth: int) -> bool:  # noqa: ARG002 - the interface's
+    def accepts(self, certificate: x509.Certificate, fault: int, depth: int) -> bool:
         """See :class:`Judge`."""
         if fault and fault not in _OUTDATED_OR_NO_CRL:
             return self.refuse(f"{self.whose} {describe_fault(certificate, fault)}")
@@ -106,7 +106,7 @@ class HostJudge(ChainJudge):
             return True
         try:
             verify_host(certificate, self._host)
-        except (VerificationError, ValueError):
+        except (VerificationError, CertificateError, ValueError):
             names = ", ".join(host_names(certificate)) or "no name at all"
             return self.refuse(
                 f"{self.whose} names {names}, not {self._host}; connect to one of these, or renew it"
@@ -152,7 +152,10 @@ class ClusterJudge(ChainJudge):
 
 
 def verify_host(certificate: x509.Certificate, host: str) -> None:
-    """:raises VerificationError: the certificate does not name the host (RFC 6125, without falling back to the CN)."""
+    """:raises VerificationError: the certificate does not name the host (RFC 6125, without falling back to the CN).
+
+    :raises CertificateError: it names none at all.
+    """
     try:
         ipaddress.ip_address(host)
     except ValueError:

@@ -143,7 +143,7 @@ class Credentials:
 
     def _warn(self, lines: Iterable[str]) -> None:
         for line in lines:
-            self.log.warn("{line}", line=line)  # noqa: G010 - Twisted's Logger
+            self.log.warn("{line}", line=line)
 
 
 def peer_identity(transport: object) -> PeerIdentity | None:

@@ -138,9 +138,7 @@ class Material:
             lines += filter(
                 None, (_ageing(store, entry.alias, entry.certificate, now_s) for entry in store.entries)
             )
-            lines += filter(
-                None, (_ageing(store, alias, certificate, now_s) for alias, certificate in store.certificates)
-            )
+            lines += _ageing_roots(store, now_s)
             lines += filter(None, (_outdated(store, crl, now_s) for crl in store.crls))
         for entry in self.entries:
             if alternative_names(entry.certificate) is None and good_for(entry.certificate, SERVER_AUTH):

@@ -66,7 +66,7 @@ class ServerSide(Side[SSL.Context]):
             trust(context, material.truststore, mode=self._verify_mode, name_them=True)
         return context
 
-    def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:  # noqa: ARG002 - the interface's
+    def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         """Twisted wants a connection for one client."""
         return CheckedConnection(self._built, ChainJudge())
 
@@ -116,7 +116,7 @@ class HostOptions:
         self._side = side
         self._host = host.rstrip(".") if host.isascii() else host.rstrip(".").encode("idna").decode("ascii")
 
-    def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:  # noqa: ARG002 - the interface's
+    def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         """Twisted wants a connection to the server."""
         return self._side.connection(self._host)
 
@@ -148,10 +148,10 @@ class ClusterSide(Side[tuple[SSL.Context, frozenset[bytes]]]):
         context, own_keys = self._built
         return CheckedConnection(context, ClusterJudge(own_keys))
 
-    def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:  # noqa: ARG002 - the interface's
+    def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         """Twisted wants a connection for a member that dialled us."""
         return self._connection()
 
-    def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:  # noqa: ARG002 - the interface's
+    def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         """Twisted wants a connection to a member."""
         return self._connection()
