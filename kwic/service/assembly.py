@@ -21,12 +21,14 @@ from kwic.config.model import Address, GatewayConfig, Service
 from kwic.errors import SetupError
 from kwic.service.balancer import BalanceOffer, Balancer, Balances
 from kwic.service.clients import ClientFactory, ClientRoute, TunnelRoute
+from kwic.service.cluster import Cluster
 from kwic.service.context import Context
 from kwic.service.echo import Echo
 from kwic.service.gateway import Gateway
 from kwic.service.inbound import InboundTunnels
 from kwic.service.listener import Listener
 from kwic.service.membership import Alone, Membership
+from kwic.service.neighbourly import Neighbourly
 from kwic.service.path import EndpointPath, PathSource
 from kwic.service.proxy import Proxy
 from kwic.service.recovery import Recovery
@@ -65,6 +67,7 @@ class Assembly:
         self._context = context
         self._names = Names()
         self._balances = Balances()
+        self._neighbourly = Neighbourly(context, self._names)
         self._membership = self._make_membership()
         self._uplinks: dict[Any, Uplink] = {}
         self._servers: dict[str, Any] = {}
@@ -73,7 +76,9 @@ class Assembly:
     def _make_membership(self) -> Membership:
         if self._config.cluster is None:
             return Alone()
-        raise SetupError("clusters are not supported yet")
+        cluster = Cluster(self._context, self._config.cluster, self._neighbourly.request)
+        cluster.check()
+        return cluster
 
     def build(self) -> Gateway:
         """Objects, then sockets, then the tree."""
@@ -81,6 +86,13 @@ class Assembly:
             self._servers[service.name] = self._server(service)
         for service in self._config.services:
             self._offer(service)
+        self._neighbourly.services = {
+            key: service
+            for service in self._config.services
+            for end in connect_ends(service)
+            if end.is_tunnel and end.listens
+            for key in end.keys
+        }
         gateway = Gateway(
             self._config,
             self._context,

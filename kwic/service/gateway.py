@@ -98,7 +98,11 @@ class Gateway(MultiService):
         self.log.info("Starting server")
         self.log.info("Starting services")
         self._bind()
-        super().privilegedStartService()
+        try:
+            super().privilegedStartService()
+        except SetupError as error:
+            self.log.critical("{problem}", problem=error)
+            raise SystemExit(1) from error
         self._say_accepts()
         self.log.info("Started services")
         self.log.info(

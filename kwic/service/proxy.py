@@ -22,7 +22,6 @@ from kwic.service.recovery import Recovery
 from kwic.transport.leg import Leg
 from kwic.transport.negotiation import Acceptor
 from kwic.transport.relay import Relay
-from kwic.transport.tunnel import Tunnel
 from kwic.wire.socks5 import Rep
 
 #: The close code for a far end that could not be dialled (IANA WebSocket close code registry).
@@ -78,11 +77,16 @@ class Proxy:
         near.on_lost = partial(self._left, dial)
         dial.start()
 
-    def request(self, acceptor: Acceptor, tunnel: Tunnel) -> None:
-        """Serve a client that came in a tunnel."""
+    def request(self, acceptor: Acceptor, sender: str) -> None:
+        """
+        Serve a client that came in a tunnel.
+
+        :param acceptor: its stream.
+        :param sender: the other end of the tunnel, in log lines.
+        """
 
         def on_failure(rep: Rep, why: str) -> None:
-            self._gave_up(f"a client from {tunnel.peer}", why)
+            self._gave_up(f"a client from {sender}", why)
             acceptor.refuse(rep)
 
         dial = self._dial(lambda far: self._join(acceptor.accept(), far), on_failure)

@@ -33,7 +33,7 @@ class Destination(Interface):
 
     service: Service
 
-    def request(self, acceptor: Acceptor, tunnel: Tunnel) -> None:
+    def request(self, acceptor: Acceptor, sender: str) -> None:
         """Dial, and accept or refuse the stream."""
 
 
@@ -91,7 +91,7 @@ class Switchboard:
             )
             acceptor.refuse(Rep.NOT_ALLOWED)
         else:
-            destination.request(acceptor, tunnel)
+            destination.request(acceptor, tunnel.peer)
 
     def _offer(self, tunnel: Tunnel, acceptor: Acceptor, name: str, identity: PeerIdentity | None) -> None:
         services = self.offerable.get(name, ())

@@ -1,0 +1,272 @@
+"""
+The embedded cluster: members find each other by unicast or multicast, and tell each other over a full mesh of links what they have to offer.
+
+    Cluster (Membership)
+      Mesh              a link to every member; ClusterPort listens, each Dialling dials one address
+      Seeds             the addresses behind the names of the configuration
+      Discovery …       one for each multicast group
+
+Each member speaks for itself, and what it said is gone with its link: there is nothing to agree on and nothing to repair. A split leaves each half with what it can see;
+dialling goes on, so the halves find each other again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.logger import Logger
+
+from kwic.config.model import Cluster as ClusterConfig
+from kwic.errors import MisuseError
+from kwic.policy.choice import Candidate
+from kwic.service.cluster_port import ClusterPort, accept_uri
+from kwic.service.context import Context
+from kwic.service.discovery import Discovery
+from kwic.service.link import Link
+from kwic.service.membership import Member, Membership, OwnState
+from kwic.service.mesh import Mesh
+from kwic.service.neighbour import Neighbour
+from kwic.service.path import Path, TunnelPath
+from kwic.service.seeds import Seeds
+from kwic.transport.negotiation import Acceptor
+from kwic.transport.tunnel import Tunnel
+from kwic.wire.cluster_messages import Message, State, encode
+
+#: Seconds between two states that are told.
+PUBLISH_S = 0.25
+
+OnRequest = Callable[[Acceptor, str, Member], None]
+"""Called with a client that a member sends here: it is to be joined to a tunnel of this instance for the name, or refused; never sent on."""
+
+
+class Cluster(Membership):
+    """
+    The members of one cluster.
+
+    :param context: the gateway's surroundings.
+    :param config: what was asked for.
+    :param on_request: takes the clients that other members send here.
+    """
+
+    log = Logger()
+
+    def __init__(self, context: Context, config: ClusterConfig, on_request: OnRequest) -> None:
+        super().__init__()
+        self._context = context
+        self._reactor = context.reactor
+        self._on_request = on_request
+        self._port = ClusterPort(context, config)
+        self._mesh = Mesh(context, config.name, self._port, self)
+        unicast = [connect for connect in config.connects if connect.scheme == "tcp"]
+        groups = [connect for connect in config.connects if connect.scheme == "udp"]
+        self._seeds = Seeds(context, unicast, self._mesh.configure)
+        self._discoveries = [
+            Discovery(context, config.name, group, self._port, self._mesh.learn) for group in groups
+        ]
+        self._counter = 0
+        self._told: OwnState | None = None
+        self._told_s = float("-inf")
+        self._timer: Any = None
+
+    # -- Service ------------------------------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """See `Membership`."""
+        self._port.check()
+
+    def privilegedStartService(self) -> None:
+        """
+        Listen.
+
+        :raises SetupError: when that cannot be done.
+        """
+        self._mesh.privilegedStartService()
+
+    def startService(self) -> None:
+        """Find the others."""
+        super().startService()
+        self._mesh.startService()
+        self._seeds.startService()
+        for discovery in self._discoveries:
+            discovery.startService()
+        self._say_members()
+
+    def stopService(self) -> Deferred[Any]:
+        """
+        Say goodbye.
+
+        :returns: fires when nothing of ours is open.
+        """
+        super().stopService()
+        self.leave()
+        self._cancel()
+        services = [*self._discoveries, self._seeds, self._mesh]
+        return DeferredList([maybeDeferred(service.stopService) for service in services])
+
+    def _cancel(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+
+    # -- Membership ---------------------------------------------------------------------------------------------------------
+
+    def members(self) -> Sequence[Member]:
+        """The other members that are there, suspected and leaving ones marked."""
+        return tuple(_member(neighbour) for neighbour in self._mesh.neighbours.values())
+
+    def path(self, member: Member, name: str) -> Path | None:
+        """A stream to a member, which has a tunnel for the name."""
+        neighbour = self._mesh.neighbours.get(member.instance)
+        link = None if neighbour is None else neighbour.best
+        if link is None:
+            return None
+        return MemberPath(link.tunnel, name, trusted=member.names.get(name, 0) > 0, leaving=member.leaving)
+
+    def publish(self, state: OwnState) -> None:
+        """Tell the others, soon."""
+        super().publish(state)
+        if not self.running and not state.leaving:
+            return
+        if state.leaving:
+            for discovery in self._discoveries:
+                discovery.hush()
+            if self._told is None or not self._told.leaving:
+                self._tell_all()
+        elif self._timer is None and state != self._told:
+            wait_s = self._told_s + PUBLISH_S - self._reactor.seconds()
+            if wait_s <= 0:
+                self._tell_all()
+            else:
+                self._timer = self._reactor.callLater(wait_s, self._tell_all)
+
+    # -- telling ------------------------------------------------------------------------------------------------------------
+
+    def _tell_all(self) -> None:
+        """Tell every member what we have to offer."""
+        self._cancel()
+        if self.own == self._told:
+            return
+        self._told = self.own
+        self._told_s = self._reactor.seconds()
+        self._counter += 1
+        news = self._news()
+        for neighbour in self._mesh.neighbours.values():
+            for link in neighbour.links:
+                link.tell(news)
+
+    def _news(self) -> bytes:
+        """What we told last, as a message; names that one message has no room for are left out."""
+        told = self._told or OwnState()
+        state = State(
+            incarnation=self._mesh.incarnation,
+            counter=self._counter,
+            balances=told.balances,
+            names=told.names,
+            load=told.load,
+            leaving=told.leaving,
+        )
+        while True:
+            try:
+                return encode(state)
+            except MisuseError:
+                kept = dict(list(state.names.items())[: len(state.names) // 2])
+                self.log.error(  # noqa: TRY400 - the operator needs no traceback
+                    "cluster: {count} names are more than one message holds; only {kept} are told to the other members",
+                    count=len(state.names),
+                    kept=len(kept),
+                )
+                state = replace(state, names=kept)
+
+    # -- MeshUser -----------------------------------------------------------------------------------------------------------
+
+    def neighbour_up(self, neighbour: Neighbour) -> None:
+        """A member is there."""
+        self.log.info("Cluster member {member} is now online", member=neighbour.label)
+        self._say_members()
+        self.changed()
+
+    def link_added(self, neighbour: Neighbour, link: Link) -> None:
+        """A new link begins with what was told on the others."""
+        if self._told is None:
+            self._told = self.own
+            self._told_s = self._reactor.seconds()
+        link.tell(self._news())
+
+    def neighbour_said(self, neighbour: Neighbour, message: Message) -> None:
+        """A member says what it has to offer."""
+        if not isinstance(message, State) or message.incarnation != neighbour.incarnation:
+            return
+        before = neighbour.state
+        if before is not None and message.counter <= before.counter:
+            return
+        neighbour.state = message
+        neighbour.leaving = neighbour.leaving or message.leaving
+        blank = State(incarnation=0, counter=0)
+        if replace(message, incarnation=0, counter=0, load=0) != replace(
+            before or blank, incarnation=0, counter=0, load=0
+        ):
+            self.changed()
+
+    def neighbour_asked(self, neighbour: Neighbour, acceptor: Acceptor, name: str) -> None:
+        """A member sends a client here."""
+        self._on_request(acceptor, name, _member(neighbour))
+
+    def neighbour_changed(self, neighbour: Neighbour) -> None:
+        """A member is suspected, trusted again, or leaving."""
+        self.changed()
+
+    def neighbour_down(self, neighbour: Neighbour, why: str) -> None:
+        """A member is gone."""
+        self.log.info(
+            "Cluster member {member} has gone down: {why}",
+            member=neighbour.label,
+            why="it has left" if neighbour.leaving else why,
+        )
+        self._say_members()
+        self.changed()
+
+    def _say_members(self) -> None:
+        self.log.info("Current cluster members:")
+        self.log.info("      member: {node} (this one)", node=self._context.node)
+        for neighbour in self._mesh.neighbours.values():
+            self.log.info("      member: {member}", member=neighbour.label)
+
+
+class MemberPath(TunnelPath):
+    """
+    The way to a reverse name through another member.
+
+    :param tunnel: the link to the member.
+    :param name: the rendezvous key.
+    :param trusted: the member trusts a tunnel for it.
+    :param leaving: the member stops soon.
+    """
+
+    def __init__(self, tunnel: Tunnel, name: str, *, trusted: bool, leaving: bool) -> None:
+        super().__init__(tunnel, name, local=False)
+        self._trusted = trusted
+        self._leaving = leaving
+
+    @property
+    def facts(self) -> Candidate:
+        """It is as good as the link and the member's own way from there."""
+        facts = super().facts
+        return replace(facts, healthy=facts.healthy and self._trusted, leaving=facts.leaving or self._leaving)
+
+
+def _member(neighbour: Neighbour) -> Member:
+    """A neighbour as the services see it."""
+    state = neighbour.state or State(incarnation=0, counter=0)
+    return Member(
+        instance=neighbour.instance,
+        node=neighbour.node,
+        accept="" if neighbour.place is None else accept_uri(*neighbour.place),
+        suspect=neighbour.suspect,
+        leaving=neighbour.leaving,
+        load=state.load,
+        names=state.names,
+        balances=state.balances,
+    )

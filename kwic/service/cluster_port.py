@@ -1,0 +1,203 @@
+"""
+Where a member takes links, and how they are secured.
+
+With a keystore every link is mutual TLS (configuration.md, Cluster and liveness). Without one the port opens, and links are dialled, on loopback only, unless the
+operator has said that the network is to be trusted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import ip_address
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.interfaces import IProtocolFactory
+from twisted.logger import Logger
+from twisted.protocols.tls import TLSMemoryBIOFactory
+
+from kwic.config.address import parse_address
+from kwic.config.model import Address, Cluster, bracketed
+from kwic.config.problem import BadValueError
+from kwic.errors import SetupError
+from kwic.service.context import Context
+from kwic.service.dialling import Place
+from kwic.service.listener import Listener
+from kwic.transport.resolver import is_ip
+
+#: Seconds between two looks at an interface that has no address yet.
+INTERFACE_S = 2.0
+
+
+class ClusterPort:
+    """
+    The sockets on which members dial us.
+
+    :param context: the gateway's surroundings.
+    :param cluster: what was asked for.
+    """
+
+    log = Logger()
+
+    def __init__(self, context: Context, cluster: Cluster) -> None:
+        self._context = context
+        self._cluster = cluster
+        self._listeners: dict[Place, Listener] = {}
+        self._factory: IProtocolFactory | None = None
+        self._server_tls: Any = None
+        self._client_tls: Any = None
+        self._timer: Any = None
+
+    # -- security -----------------------------------------------------------------------------------------------------------
+
+    @property
+    def secure(self) -> bool:
+        """Whether members prove who they are."""
+        return self._context.credentials is not None and self._context.credentials.has_key
+
+    def check(self) -> None:
+        """
+        Find out before the start what cannot work.
+
+        :raises SetupError: one line that says what, and what to do.
+        """
+        if self.secure:
+            assert self._context.credentials is not None
+            self._server_tls = self._context.credentials.cluster_server_options()
+            self._client_tls = self._context.credentials.cluster_client_options()
+        for accept, host in self._hosts():
+            if not self.permits(host):
+                raise SetupError(
+                    f"cluster {self._cluster.name}: {accept} would take everyone for a member, as there is no keystore to tell them "
+                    'apart; add one under <security>, or write kwic:insecure="true" on <cluster> if the whole network is to be trusted'
+                )
+
+    def permits(self, host: str) -> bool:
+        """Whether links with an address may be opened."""
+        return self.secure or self._cluster.insecure or is_loopback(host)
+
+    def client_tls(self) -> Any:
+        """What makes TLS connections to other members; None where TLS is not spoken."""
+        return self._client_tls
+
+    # -- listening ----------------------------------------------------------------------------------------------------------
+
+    def _hosts(self) -> Iterator[tuple[Address, str]]:
+        """The accepts and their addresses."""
+        names = self._context.names
+        for accept in self._cluster.accepts:
+            if accept.interface is None:
+                found = names.host_addresses(accept.host)
+            else:
+                found = names.interface_addresses(accept.interface)
+            for host in found:
+                yield accept, host
+
+    def listen(self, factory: IProtocolFactory) -> None:
+        """
+        Take links from now on. An interface that has no address yet is waited for.
+
+        :raises SetupError: when an address cannot be listened on.
+        """
+        if self._factory is not None:
+            return
+        self.check()
+        self._factory = factory
+        if self._server_tls is not None:
+            reactor = self._context.reactor
+            self._factory = TLSMemoryBIOFactory(self._server_tls, False, factory, reactor)
+        try:
+            self._listen()
+        except SetupError:
+            self.stop()
+            raise
+
+    def _listen(self) -> None:
+        assert self._factory is not None
+        there: set[Address] = set()
+        for accept, host in self._hosts():
+            there.add(accept)
+            place = (host, accept.port or 0)
+            if place not in self._listeners and self.permits(host):
+                purpose = f"cluster {self._cluster.name}: {accept}"
+                listener = Listener(self._context.reactor, *place, self._factory, purpose)
+                listener.privilegedStartService()
+                self._listeners[place] = listener
+                self._say(listener)
+        if there != set(self._cluster.accepts):
+            self._timer = self._context.reactor.callLater(INTERFACE_S, self._listen_again)
+
+    def _listen_again(self) -> None:
+        try:
+            self._listen()
+        except SetupError as error:
+            self.log.error("{error}", error=error)  # noqa: TRY400 - the operator needs no traceback
+            self._timer = self._context.reactor.callLater(INTERFACE_S, self._listen_again)
+
+    def _say(self, listener: Listener) -> None:
+        self.log.info(
+            "Cluster Member started: IP Address: {host}; Port: {port}; id: {instance}",
+            host=listener.host,
+            port=listener.port,
+            instance=self._context.instance,
+        )
+
+    def stop(self) -> Deferred[Any]:
+        """
+        Take no more links.
+
+        :returns: fires when the sockets are closed.
+        """
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._factory = None
+        listeners, self._listeners = tuple(self._listeners.values()), {}
+        return DeferredList([maybeDeferred(listener.stop_listening) for listener in listeners])
+
+    # -- addresses ----------------------------------------------------------------------------------------------------------
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Where we listen, in the order of the configuration."""
+        return tuple(self._listeners)
+
+    @property
+    def accept(self) -> str:
+        """Where others reach us, as a URI; a wildcard stands for the address that they know us by. Empty when we take no links."""
+        for host, port in sorted(self.places, key=lambda place: is_link_local(place[0])):
+            return accept_uri(host, port)
+        return ""
+
+    def place_of(self, accept: str, peer_host: str) -> Place | None:
+        """
+        Where another member takes links.
+
+        :param accept: what it says.
+        :param peer_host: its address as we see it, which stands for a wildcard.
+        :returns: None when it takes none, or none that can be dialled from here.
+        """
+        try:
+            address = parse_address(accept)
+        except BadValueError:
+            return None
+        if address.scheme != "tcp" or not address.port or not is_ip(address.host):
+            return None
+        host = peer_host if ip_address(address.host).is_unspecified else address.host
+        if not is_ip(host):
+            return None
+        return host, address.port
+
+
+def accept_uri(host: str, port: int) -> str:
+    """An address as members tell it to each other."""
+    return f"tcp://{bracketed(host)}:{port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    return is_ip(host) and ip_address(host).is_loopback
+
+
+def is_link_local(host: str) -> bool:
+    """Whether an address means something on one link only."""
+    return is_ip(host) and ip_address(host).is_link_local
