@@ -220,6 +220,8 @@ class Cluster(Membership):
 
     def neighbour_down(self, neighbour: Neighbour, why: str) -> None:
         """A member is gone."""
+        if not self.running:
+            return
         self.log.info(
             "Cluster member {member} has gone down: {why}",
             member=neighbour.label,

@@ -151,7 +151,10 @@ class Link:
 
     def retire(self, why: str) -> None:
         """Close as soon as no stream uses the link any more; new ones go elsewhere."""
-        self.tunnel.drain(lambda: self.close(why))
+        if self.tunnel.clients:
+            self.tunnel.drain(lambda: self.close(why))
+        else:
+            self.close(why)
 
     def abort(self, why: str) -> None:
         """Cut it."""

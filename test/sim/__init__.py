@@ -1,0 +1,1 @@
+"""A network and its hosts in memory, for simulations that replay exactly."""
