@@ -1,8 +1,8 @@
 """SOCKS 5 (RFC 1928) from both sides, without I/O: what a stream says before its bytes.
 
-The opener sends `open_request(...)` and waits for nothing; `ReplyParser` reads the answer. The acceptor feeds `RequestParser` and
-answers `method_reply() + reply(code)`. A peer that follows the RFC step by step waits for the method before it sends the request: the
-acceptor sees `RequestParser.greeted` and sends `method_reply()` then.
+The opener sends `open_request(...)` and waits for nothing; `ReplyParser` reads the answer. The acceptor feeds `RequestParser`, sends
+`method_reply()` as soon as `RequestParser.greeted` (a peer that follows the RFC step by step waits for it before it sends the request),
+and `reply(code)` when it knows.
 
 Only "no authentication" is offered and taken: who the peer is was settled by TLS.
 """
@@ -169,10 +169,11 @@ class RequestParser:
     def __init__(self) -> None:
         self._buffer = bytearray()
         self._greeted = False
+        self._due = b""
 
     @property
     def greeted(self) -> bool:
-        """Whether the greeting is complete: an opener that waits may be sent `method_reply()`."""
+        """Whether the greeting is complete: send `method_reply()` then, once."""
         return self._greeted
 
     def receive(self, data: bytes | bytearray | memoryview) -> tuple[Request | None, bytes]:
@@ -180,9 +181,11 @@ class RequestParser:
 
         :param data: any number of them.
         :returns: the request and the bytes behind it, or None and nothing while it is incomplete.
-        :raises SocksError: this is no SOCKS 5, or nothing we serve; its `answer` is to be sent.
+        :raises SocksError: this is no SOCKS 5, or nothing we serve; its `answer` is to be sent. It begins with the method reply when
+            the greeting came with these bytes, so that it is never sent twice.
         """
         self._buffer += data
+        self._due = b""
         if not self._greeted and not self._take_greeting():
             return None, b""
         if not _begins_well(self._buffer):
@@ -190,9 +193,9 @@ class RequestParser:
         if len(self._buffer) >= 2 and self._buffer[1] not in _SERVED:
             raise SocksError(
                 f"command {self._buffer[1]} is not served",
-                method_reply() + reply(Rep.COMMAND_NOT_SUPPORTED),
+                self._due + reply(Rep.COMMAND_NOT_SUPPORTED),
             )
-        decoded = _decode_address(self._buffer, method_reply() + reply(Rep.ADDRESS_TYPE_NOT_SUPPORTED))
+        decoded = _decode_address(self._buffer, self._due + reply(Rep.ADDRESS_TYPE_NOT_SUPPORTED))
         if decoded is None:
             return None, b""
         address_type, host, port, size = decoded
@@ -210,6 +213,7 @@ class RequestParser:
             raise SocksError("only clients without SOCKS authentication are served", _NO_METHOD)
         del self._buffer[:size]
         self._greeted = True
+        self._due = method_reply()
         return True
 
 

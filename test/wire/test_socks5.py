@@ -105,20 +105,29 @@ class RequestParserTests(SynchronousTestCase):
         self.assertEqual(RequestParser().receive(message + more), (wanted, more))
 
     def assert_refused(self, message: bytes, answer: bytes, words: str) -> None:
-        """The parser refuses and knows what to answer, however the message comes."""
-        for pieces in ([message], list(byte_by_byte(message))):
+        """The parser refuses; with the method reply that follows the greeting, the opener gets `answer`, however the message comes."""
+        for pieces in ([message], [message[:3], message[3:]], list(byte_by_byte(message))):
             parser = RequestParser()
+            sent = b""
             with self.assertRaises(SocksError) as caught:
                 for piece in pieces:
                     parser.receive(piece)
-            self.assertEqual(caught.exception.answer, answer)
+                    if parser.greeted and not sent:
+                        sent = method_reply()
+            self.assertEqual(sent + caught.exception.answer, answer)
             self.assertIn(words, str(caught.exception))
 
     def test_other_versions(self) -> None:
-        """SOCKS 4 and HTTP are not taken for SOCKS 5, in the greeting or in the request."""
+        """SOCKS 4 and HTTP are not taken for SOCKS 5."""
         self.assert_refused(b"\x04\x01\x00\x50\x01\x02\x03\x04\x00", b"", "version 4")
         self.assert_refused(b"GET / HTTP/1.1", b"", "version 71")
-        self.assert_refused(greeting() + b"\x04\x01", b"", "version 4")
+
+    def test_other_version_of_the_request(self) -> None:
+        """A request of another version than its greeting is refused."""
+        parser = RequestParser()
+        parser.receive(greeting())
+        with self.assertRaises(SocksError):
+            parser.receive(b"\x04\x01")
 
     def test_no_common_method(self) -> None:
         """A client that insists on a password, or offers nothing, is told so."""
