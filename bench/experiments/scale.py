@@ -91,12 +91,12 @@ def scale(pair: Kwic, clients: int, progress: Progress) -> Section:
     """
     progress.step(f"scale: every one of {pair.names} names gives a byte back")
     names_s = _all_names_answer(pair)
-    resting = pair.rss_bytes()
+    resting, empty = pair.rss_bytes(), pair.anonymous_bytes()
     stages = []
     for power in reversed(range(STAGES)):
         count = max(clients // 10**power, min(clients, FEWEST))
         progress.step(f"scale: {count} idle clients on {pair.names} names")
-        stages.append(_stage(pair, count))
+        stages.append(_stage(pair, count, empty))
     return _section(pair.names, names_s, resting, stages)
 
 
@@ -111,15 +111,16 @@ def _all_names_answer(pair: Kwic) -> float:
     return time.monotonic() - started
 
 
-def _stage(pair: Kwic, count: int) -> Stage:
+def _stage(pair: Kwic, count: int, empty: int) -> Stage:
+    """Connects so many clients; their memory is what is held above the pair that had none yet."""
     time.sleep(SETTLE_S)
-    before, cpu_s = pair.anonymous_bytes(), pair.cpu_s()
+    cpu_s = pair.cpu_s()
     with pair.lab.loadgen.idle(
         pair.front_port, count, OPEN_LIMIT_S, hold_s=HOLD_S, ports=min(pair.names, count)
     ) as opened:
         spent_s = pair.cpu_s() - cpu_s
         time.sleep(SETTLE_S)
-        grown = pair.anonymous_bytes() - before
+        grown = pair.anonymous_bytes() - empty
         pages_ms = {page: max(_page_ms(port, page) for port in pair.admin_ports) for page in PAGES}
     return Stage(
         clients=count,
