@@ -97,7 +97,7 @@ class Channel(Protocol):
 class _Log:
     """Autobahn's log: what it has to say about the other end is said by us, what it has to say about bugs is kept."""
 
-    _log = Logger(namespace="kwic.transport.autobahn")
+    _log = Logger()
 
     def debug(self, *args: object, **fields: object) -> None:
         pass

@@ -57,6 +57,7 @@ _KINDS: tuple[tuple[type[Exception], Why, str], ...] = (
     (error.UnknownHostError, Why.NO_NAME, "no address is known for {where}"),
     (error.NoRouteError, Why.UNREACHABLE, "no route to {where}"),
     (error.TimeoutError, Why.TIMEOUT, "no answer from {where} in time"),
+    (error.TCPTimedOutError, Why.TIMEOUT, "no answer from {where} in time"),
     (error.ConnectionDone, Why.LOST, "{where} closed the connection before it was usable"),
     (error.ConnectionLost, Why.LOST, "{where} dropped the connection before it was usable"),
     (error.ConnectError, Why.UNREACHABLE, "{where} cannot be reached: {detail}"),

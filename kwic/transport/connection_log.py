@@ -64,7 +64,7 @@ class ConnectionLog:
     :param enabled: whether the lines are of level info (``com.kaazing.kwic.logging=on``), or of debug.
     """
 
-    log = Logger(namespace="kwic.connections")
+    log = Logger()
 
     def __init__(self, *, enabled: bool = True) -> None:
         self._level = LogLevel.info if enabled else LogLevel.debug
