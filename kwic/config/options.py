@@ -44,11 +44,6 @@ def positive_time_s(text: str) -> float:
     return seconds
 
 
-def inactivity_time_s(text: str) -> float | None:
-    """:returns: seconds; 0 means off and is None."""
-    return parse_time_s(text) or None
-
-
 def _ws_version(text: str) -> str:
     if text != "rfc6455":
         raise BadValueError(f"{shown(text)} is not spoken here", "write rfc6455, or leave the option out")
@@ -81,7 +76,7 @@ OPTIONS: Mapping[str, Named] = {
             "ssl.encryption": Named(parse=parse_flag, attribute="encryption"),
         }.items()
     },
-    "ws.inactivity.timeout": Named(parse=inactivity_time_s, attribute="ws_inactivity_timeout_s"),
+    "ws.inactivity.timeout": Named(parse=parse_time_s, attribute="ws_inactivity_timeout_s"),
     "ws.maximum.message.size": Named(parse=parse_size, attribute="ws_maximum_message_bytes"),
     "ws.version": Named(parse=_ws_version),
     "http.maximum.redirects": Named(parse=count_from(0, 100), attribute="http_maximum_redirects"),
@@ -148,6 +143,8 @@ def build_options(written: Mapping[str, Written], liveness: Liveness = Liveness.
         group, _, attribute = OPTIONS[name].attribute.rpartition(".")
         if attribute:
             groups[group][attribute] = option.value
+    # An inactivity timeout of 0 is written to turn off the one of service-defaults.
+    groups[""]["ws_inactivity_timeout_s"] = groups[""].get("ws_inactivity_timeout_s") or None
     return Options(
         **groups[""],
         bind=groups["bind"],

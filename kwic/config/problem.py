@@ -95,8 +95,10 @@ class Report:
             self.warning(place, message, hint)
 
     def extend(self, problems: Iterable[Problem]) -> None:
-        """Notes problems that someone else has found."""
+        """Notes problems that someone else finds, until it makes no difference any more."""
         for problem in problems:
+            if self.full and self.failed:
+                return
             self.failed |= problem.severity is Severity.ERROR
             self._note(problem)
 
