@@ -17,8 +17,8 @@ $(VENV)/.ready: pyproject.toml setup.py
 	@$(BIN)/python -m pip uninstall --quiet --yes --disable-pip-version-check kwic
 	@touch $@
 
-demo: $(VENV)/.ready ## run the whole high-availability scenario on this machine and walk through it
-	@PYTHONPATH=. $(BIN)/python -m kwic.cli.main demo
+demo: $(VENV)/.ready ## run the high-availability scenario on this machine and walk through it (DEMO=--keep leaves it running)
+	@PYTHONPATH=. $(BIN)/python -m kwic.cli.main demo $(DEMO)
 
 test: check coverage ## the checks and all tests
 

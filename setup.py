@@ -1,8 +1,9 @@
-"""What pyproject.toml cannot say: the twistd plugin lives in Twisted's own namespace."""
+"""What pyproject.toml cannot say: the twistd plugin lives in Twisted's own namespace, and `kwic demo` needs the files of etc/."""
 
 from setuptools import find_packages, setup
 
 setup(
-    packages=[*find_packages(include=["kwic", "kwic.*"]), "twisted.plugins"],
-    package_data={"twisted.plugins": ["kwic_plugin.py"]},
+    packages=[*find_packages(include=["kwic", "kwic.*"]), "kwic._etc", "twisted.plugins"],
+    package_dir={"kwic._etc": "etc"},
+    package_data={"kwic._etc": ["*/*.xml"], "twisted.plugins": ["kwic_plugin.py"]},
 )

@@ -12,7 +12,7 @@ from kwic.cli.demo.picture import Link, Picture, View, view_from
 
 def link(peer: str, **changed: object) -> Link:
     """A healthy tunnel to a peer."""
-    facts = {"peer": peer, "clients": 0, "rtt_ms": 0.4, "suspect": False, **changed}
+    facts = {"peer": peer, "names": ("serviceA",), "clients": 0, "rtt_ms": 0.4, "suspect": False, **changed}
     return Link(**facts)  # type: ignore[arg-type]
 
 
@@ -52,13 +52,21 @@ class PictureTests(SynchronousTestCase):
     def test_missing_tunnel(self) -> None:
         """A tunnel that is not there is named by its two ends."""
         views = {**whole(), "cloud1": View(instance="c1", links=(link("o2"),), members=("c2",))}
-        self.assertEqual(Picture(views).missing(self.gateways), ["no tunnel from onprem1 to cloud1"])
+        self.assertEqual(Picture(views).missing(self.gateways), ["onprem1 serves nothing through cloud1"])
+
+    def test_tunnel_without_names(self) -> None:
+        """A tunnel in which nothing is served, such as that of a forward service, does not count."""
+        links = (link("o1", names=()), link("o2"))
+        views = {**whole(), "cloud1": View(instance="c1", links=links, members=("c2",))}
+        self.assertEqual(Picture(views).missing(self.gateways), ["onprem1 serves nothing through cloud1"])
 
     def test_tunnel_of_an_earlier_start(self) -> None:
         """A tunnel to what an instance was before it was started anew does not count."""
         views = {**whole(), "onprem1": View(instance="o1-new", links=(), members=())}
         missing = Picture(views).missing(self.gateways)
-        self.assertEqual(missing, ["no tunnel from onprem1 to cloud1", "no tunnel from onprem1 to cloud2"])
+        self.assertEqual(
+            missing, ["onprem1 serves nothing through cloud1", "onprem1 serves nothing through cloud2"]
+        )
 
     def test_quiet_tunnel(self) -> None:
         """A tunnel whose other end has gone quiet does not count, and is shown as quiet."""
@@ -67,7 +75,7 @@ class PictureTests(SynchronousTestCase):
             "cloud1": View(instance="c1", links=(link("o1", suspect=True), link("o2")), members=("c2",)),
         }
         picture = Picture(views)
-        self.assertEqual(picture.missing(self.gateways), ["no tunnel from onprem1 to cloud1"])
+        self.assertEqual(picture.missing(self.gateways), ["onprem1 serves nothing through cloud1"])
         self.assertIn("tunnel, quiet, 0 clients", "\n".join(picture.table(self.gateways)))
 
     def test_split_cluster(self) -> None:
@@ -81,10 +89,10 @@ class PictureTests(SynchronousTestCase):
         self.assertEqual(
             Picture(views).table(self.gateways),
             [
-                "                  cloud1                      cloud2 (down)",
-                "onprem1           tunnel, 0.4 ms, 0 clients   ·",
-                "onprem2           tunnel, 0.4 ms, 1 client    ·",
-                "cluster           ·                           ·",
+                "                  cloud1                            cloud2 (down)",
+                "onprem1           tunnel, 0.4 ms, 0 clients         ·",
+                "onprem2           tunnel, 0.4 ms, 1 client          ·",
+                "cluster           ·                                 ·",
             ],
         )
 

@@ -70,7 +70,10 @@ def main() -> None:
 
         def do_GET(self) -> None:
             agents = others(folder, "onprem", instance) if is_cloud and fault != "apart" else []
-            tunnels = [{"peer_instance": a, "clients": 0, "rtt_ms": 0.4, "suspect": False} for a in agents]
+            tunnels = [
+                {"peer_instance": a, "names": ["a"], "clients": 0, "rtt_ms": 0.4, "suspect": False}
+                for a in agents
+            ]
             members = (
                 [
                     {"instance": m, "suspect": False, "leaving": False}

@@ -111,7 +111,7 @@ class WalkTests(SynchronousTestCase):
         stage = self.stage(cloud2="apart")
         passed, printed = self.walk(stage, self.everybody(stage), Join())
         self.assertFalse(passed)
-        self.assertIn("no tunnel from onprem1 to cloud2; no tunnel from onprem2 to cloud2", printed)
+        self.assertIn("onprem1 serves nothing through cloud2; onprem2 serves nothing through cloud2", printed)
 
     def test_crash_that_is_felt(self) -> None:
         """A crash during which clients of the others fail is a failed step."""

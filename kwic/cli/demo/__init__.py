@@ -14,7 +14,9 @@ from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
 
 from kwic.cli.demo.cast import TLS_PORT
-from kwic.cli.demo.home import Home, Settings, default_folder
+from kwic.cli.demo.folder import default_folder
+from kwic.cli.demo.hint import hint
+from kwic.cli.demo.home import Home, Settings
 from kwic.cli.demo.loopback import check_free, check_network
 from kwic.cli.demo.screen import Screen
 from kwic.cli.demo.script import the_walk
@@ -143,9 +145,8 @@ def demonstrate(home: Home, settings: Settings, screen: Screen, *, keep: bool) -
     """
     stage = Stage.from_settings(home, settings)
     if stage.running:
-        raise SetupError(
-            f"a demo is running in {home.folder}: `kwic demo status` shows it, `kwic demo down` ends it"
-        )
+        shows, ends = hint("status", home.folder), hint("down", home.folder)
+        raise SetupError(f"a demo is running in {home.folder}: `{shows}` shows it, `{ends}` ends it")
     check_free(stage.cast.players.values())
     home.prepare(settings)
     watch = Watch(stage, screen)
@@ -203,10 +204,9 @@ def show_what_to_try(stage: Stage, screen: Screen) -> None:
     screen.line("Try it: type something, press Enter, and see it come back.")
     for route in stage.cast.routes:
         screen.line(f"   {route.netcat:<24}# {route}")
-    screen.line("Then take an instance away, and try again:")
-    screen.line("   kwic demo stop cloud1   # and: kwic demo start cloud1")
-    screen.line("   kwic demo status        # who is joined to whom")
-    screen.line("   kwic demo down          # the end")
+    screen.line("Take an instance away, and try again:")
+    for words in ("stop cloud1", "start cloud1", "status", "down"):
+        screen.line(f"   {hint(words, stage.home.folder)}")
     screen.line(f"The logs are in {stage.home.run}")
 
 

@@ -104,6 +104,7 @@ class Cast:
         self._scenarios = scenarios
         self._common = {
             "tls-port": str(tls_port),
+            "tls-bind": f"@eth0:{tls_port}",
             "stores": str(stores),
             "multicast-port": str(multicast_port(network)),
             "com.kaazing.kwic.logging": "on",

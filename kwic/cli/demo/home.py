@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from kwic.cli.demo.process import SOURCE_ROOT
+from kwic.cli.demo.hint import hint
 from kwic.errors import SetupError
 
 RECORD = "demo.json"
@@ -25,28 +24,6 @@ class Settings:
 
     network: str
     tls_port: int
-
-
-def default_folder() -> Path:
-    """One folder for each user, wherever the command is given."""
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    if runtime and Path(runtime).is_dir():
-        return Path(runtime) / "kwic-demo"
-    return Path(tempfile.gettempdir()) / f"kwic-demo-{os.getuid()}"
-
-
-def scenarios_folder() -> Path:
-    """Where the XML files of the scenarios are: in the source tree, or inside the installed package.
-
-    :raises SetupError: when they are in neither place.
-    """
-    places = (SOURCE_ROOT / "etc", SOURCE_ROOT / "kwic" / "_etc")
-    for place in places:
-        if (place / "ha").is_dir():
-            return place
-    raise SetupError(
-        f"the scenario's files are missing: neither {places[0]}/ha nor {places[1]}/ha is there; install kwic again"
-    )
 
 
 class Home:
@@ -98,7 +75,7 @@ class Home:
             return Settings(**json.loads(self._record.read_text()))
         except FileNotFoundError:
             raise SetupError(
-                f"there is no demo in {self.folder}: `kwic demo --keep` starts one and leaves it running"
+                f"there is no demo in {self.folder}: `{hint('--keep', self.folder)}` starts one and leaves it running"
             ) from None
         except (OSError, ValueError, TypeError) as e:
             raise SetupError(

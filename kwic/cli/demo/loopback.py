@@ -52,8 +52,7 @@ def check_free(players: Iterable[Player]) -> None:
                 taken.append(f"{player.address}:{port} ({player.name})")
     if taken:
         raise SetupError(
-            f"in use by another program: {', '.join(taken)}; `kwic demo down` ends a demo that is running,"
-            " --network 127.35.0 uses other addresses"
+            f"in use by another program: {', '.join(taken)}; end that, or use other addresses with --network 127.35.0"
         )
 
 

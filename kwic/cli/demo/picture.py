@@ -14,7 +14,7 @@ ASK_S = 2.0
 """How long one instance may take to answer; a stopped one refuses at once."""
 
 LARGEST_STATUS_BYTES = 1 << 20
-COLUMN = 28
+COLUMN = 34
 NAME_COLUMN = 18
 
 
@@ -23,12 +23,14 @@ class Link:
     """One tunnel, as one of its ends sees it.
 
     :param peer: the instance at the other end.
+    :param names: the reverse names that the other end serves through it.
     :param clients: how many clients it carries now.
     :param rtt_ms: the time of a round trip, None when not yet known.
     :param suspect: whether the other end has gone quiet.
     """
 
     peer: str
+    names: tuple[str, ...]
     clients: int
     rtt_ms: float | None
     suspect: bool
@@ -77,6 +79,7 @@ def view_from(status: Mapping[str, Any]) -> View:
         links=tuple(
             Link(
                 peer=tunnel["peer_instance"],
+                names=tuple(tunnel["names"]),
                 clients=int(tunnel["clients"]),
                 rtt_ms=tunnel["rtt_ms"],
                 suspect=bool(tunnel["suspect"]),
@@ -129,7 +132,7 @@ class Picture:
         silent = [
             f"{player.name} does not answer" for player in running if self._views.get(player.name) is None
         ]
-        apart = [f"no tunnel from {a} to {c}" for a in agents for c in clouds if not self._healthy(a, c)]
+        apart = [f"{a} serves nothing through {c}" for a in agents for c in clouds if not self._serves(a, c)]
         alone = [
             f"{one} does not see {other} in the cluster"
             for one in clouds
@@ -138,9 +141,9 @@ class Picture:
         ]
         return silent or [*apart, *alone]
 
-    def _healthy(self, agent: str, cloud: str) -> bool:
-        """Whether there is a tunnel that is not suspect."""
-        return any(not link.suspect for link in self.links(agent, cloud))
+    def _serves(self, agent: str, cloud: str) -> bool:
+        """Whether there is a tunnel with a name in it, and it is not suspect."""
+        return any(link.names and not link.suspect for link in self.links(agent, cloud))
 
     def table(self, gateways: Iterable[Player]) -> list[str]:
         """The picture as a table: a column for each instance in the cloud, a row for each on-prem.

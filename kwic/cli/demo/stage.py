@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from kwic.cli.demo.cast import Cast, Player
-from kwic.cli.demo.home import Home, Settings, scenarios_folder
+from kwic.cli.demo.folder import scenarios_folder
+from kwic.cli.demo.home import Home, Settings
 from kwic.cli.demo.picture import Picture, View, ask
 from kwic.cli.demo.process import ORDERLY, GatewayProcess, wait_until
 from kwic.errors import SetupError

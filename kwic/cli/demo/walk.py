@@ -131,7 +131,7 @@ class Walk:
         problem = self._stage.wait_joined()
         names = [player.name for player in self._stage.cast.gateways]
         return self._outcome(
-            "each on-prem instance has a tunnel to each cloud instance", problem, began_s, *names
+            "each on-prem instance serves clients of each cloud instance", problem, began_s, *names
         )
 
     def _print_picture(self) -> None:
