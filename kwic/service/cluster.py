@@ -32,7 +32,6 @@ from kwic.service.neighbour import Neighbour
 from kwic.service.path import Path, TunnelPath
 from kwic.service.seeds import Seeds
 from kwic.transport.negotiation import Acceptor
-from kwic.transport.tunnel import Tunnel
 from kwic.wire.cluster_messages import Message, State, encode
 
 #: Seconds between two states that are told.
@@ -121,9 +120,9 @@ class Cluster(Membership):
         """A stream to a member, which has a tunnel for the name."""
         neighbour = self._mesh.neighbours.get(member.instance)
         link = None if neighbour is None else neighbour.best
-        if link is None:
+        if neighbour is None or link is None:
             return None
-        return MemberPath(link.tunnel, name, trusted=member.names.get(name, 0) > 0, leaving=member.leaving)
+        return MemberPath(neighbour, link, name, trusted=member.names.get(name, 0) > 0)
 
     def publish(self, state: OwnState) -> None:
         """Tell the others, soon."""
@@ -241,22 +240,33 @@ class MemberPath(TunnelPath):
     """
     The way to a reverse name through another member.
 
-    :param tunnel: the link to the member.
+    :param neighbour: the member.
+    :param link: the link to it.
     :param name: the rendezvous key.
     :param trusted: the member trusts a tunnel for it.
-    :param leaving: the member stops soon.
     """
 
-    def __init__(self, tunnel: Tunnel, name: str, *, trusted: bool, leaving: bool) -> None:
-        super().__init__(tunnel, name, local=False)
+    def __init__(self, neighbour: Neighbour, link: Link, name: str, *, trusted: bool) -> None:
+        super().__init__(link.tunnel, name, local=False)
+        self._neighbour = neighbour
+        self._link = link
         self._trusted = trusted
-        self._leaving = leaving
 
     @property
     def facts(self) -> Candidate:
         """It is as good as the link and the member's own way from there."""
         facts = super().facts
-        return replace(facts, healthy=facts.healthy and self._trusted, leaving=facts.leaving or self._leaving)
+        return replace(
+            facts,
+            key=(Neighbour, self._neighbour.instance),
+            healthy=facts.healthy and self._trusted,
+            leaving=facts.leaving or self._neighbour.leaving,
+            load=self._link.tunnel.clients,
+        )
+
+    def suspect(self) -> None:
+        """Whatever link leads there, the member is the same."""
+        self._neighbour.doubt()
 
 
 def _member(neighbour: Neighbour) -> Member:

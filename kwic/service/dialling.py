@@ -11,7 +11,6 @@ import random
 from typing import Any
 from typing import Protocol as Interface
 
-from twisted.internet.error import UserError
 from twisted.internet.interfaces import IAddress, IConnector
 from twisted.internet.protocol import ClientFactory
 from twisted.logger import Logger
@@ -22,6 +21,7 @@ from kwic.config.model import bracketed
 from kwic.policy.backoff import Backoff
 from kwic.service.context import Context
 from kwic.service.link import Link
+from kwic.transport.connect_error import explain
 
 #: The first and the longest wait between two attempts: a member that comes back is met within two seconds.
 INITIAL_S = 0.25
@@ -134,8 +134,8 @@ class Dialling(ClientFactory):
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
         """Nobody is there now."""
         self._connector = None
-        if not reason.check(UserError):
-            self._failed(reason.getErrorMessage())
+        if not self._stopped:
+            self._failed(str(explain(reason, str(self))))
 
     def link_greeted(self, instance: str) -> None:
         """Somebody lives there."""
@@ -156,7 +156,7 @@ class Dialling(ClientFactory):
         if self.met == self._instance:
             self.wake(OURSELVES_S)
         elif lived_s is None:
-            self._failed(why)
+            self._failed(f"no link to {self}: {why}")
         else:
             self.wake(self._backoff.next())
 
@@ -164,9 +164,5 @@ class Dialling(ClientFactory):
         """Say so once, when the operator has asked for this address, and dial again."""
         if self.configured and not self._stopped and error != self._last_error:
             self._last_error = error
-            self.log.warn(
-                "cluster: no member can be reached at {place}: {error}; it is dialled until one answers",
-                place=str(self),
-                error=error,
-            )
+            self.log.warn("cluster: {error}; it is dialled again until a member answers", error=error)
         self.wake(self._backoff.next())

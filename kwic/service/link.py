@@ -31,6 +31,9 @@ HELLO_MAXIMUM_BYTES = 16_384
 #: How long a goodbye may take before the link is cut.
 GOODBYE_S = 1.0
 
+#: How long a link that is not needed any more stays when no stream uses it: the other end may just be opening one.
+RETIRE_S = 1.0
+
 
 class LinkTiming(Timing):
     """Suspicion is cheap and is taken back, death cuts streams: the one comes early, the other late."""
@@ -91,6 +94,8 @@ class Link:
         self.adopted_s: float | None = None
         #: The rule that the other end broke, or why TLS failed.
         self.fault = ""
+        #: It is not needed any more.
+        self.retired = False
         #: We have said goodbye; what still comes is not listened to.
         self.closing = False
         self._control: _Control | None = None
@@ -100,7 +105,7 @@ class Link:
     @property
     def usable(self) -> bool:
         """Whether streams may be opened."""
-        return self.adopted and not self.closing and self.tunnel.usable
+        return self.adopted and not self.retired and not self.closing and self.tunnel.usable
 
     @property
     def peer_host(self) -> str:
@@ -150,9 +155,18 @@ class Link:
             self.tunnel.close()
 
     def retire(self, why: str) -> None:
-        """Close as soon as no stream uses the link any more; new ones go elsewhere."""
+        """
+        Close as soon as no stream has used the link for a moment; new ones go elsewhere.
+
+        The other end has another link too and prefers it, so it is not told to open nothing here.
+        """
+        if not self.retired and not self.closing:
+            self.retired = True
+            self._deadline = self._clock.callLater(RETIRE_S, self._retire, why)
+
+    def _retire(self, why: str) -> None:
         if self.tunnel.clients:
-            self.tunnel.drain(lambda: self.close(why))
+            self._deadline = self._clock.callLater(RETIRE_S, self._retire, why)
         else:
             self.close(why)
 

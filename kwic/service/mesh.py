@@ -342,9 +342,11 @@ class Mesh(Service):
 
     def _drop(self, link: Link, neighbour: Neighbour, why: str) -> None:
         """A member has a link less."""
+        was_suspect = neighbour.suspect
         neighbour.links.remove(link)
         if neighbour.links:
-            self._user.neighbour_changed(neighbour)
+            if neighbour.suspect != was_suspect:
+                self._user.neighbour_changed(neighbour)
         else:
             del self.neighbours[neighbour.instance]
             self._user.neighbour_down(neighbour, why)

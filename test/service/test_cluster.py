@@ -1,0 +1,65 @@
+"""Tests of the embedded cluster."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from kwic.config.address import parse_address
+from kwic.config.model import Cluster as ClusterConfig
+from kwic.config.problem import Place
+from kwic.service.cluster import Cluster
+from kwic.service.context import Context
+from kwic.service.membership import Membership
+from test.service.membership_suite import ADDRESSES, MembershipSuite
+
+GROUP = "udp://224.34.0.1:54327"
+PLACE = Place(file="x.xml", line=1, column=1, path="/gateway-config/cluster")
+
+
+def cluster_config(*connects: str, accept: str, name: str = "kzha", insecure: bool = True) -> ClusterConfig:
+    return ClusterConfig(
+        name=name,
+        accepts=(parse_address(accept),) if accept else (),
+        connects=tuple(parse_address(connect) for connect in connects),
+        insecure=insecure,
+        place=PLACE,
+    )
+
+
+class ClusterSuite(MembershipSuite):
+    """The suite over embedded clusters."""
+
+    connects: tuple[str, ...] = ()
+
+    def make(self, name: str, address: str, instance: str) -> Membership:
+        context = Context(reactor=self.network.host(name, address), node=name, instance=instance)
+        config = cluster_config(*self.connects, accept=f"tcp://{address}:5941")
+        return Cluster(context, config, self.on_request(name))
+
+
+class MulticastTests(ClusterSuite, SynchronousTestCase):
+    """Members that find each other by multicast."""
+
+    connects = (GROUP,)
+
+
+class UnicastTests(ClusterSuite, SynchronousTestCase):
+    """Members that are listed by name, each in the files of all."""
+
+    connects = tuple(f"tcp://{name}.example.com:5941" for name in ADDRESSES)
+
+    def prepare(self) -> None:
+        self.network.names = {f"{name}.example.com": (address,) for name, address in ADDRESSES.items()}
+
+
+class OneNameTests(ClusterSuite, SynchronousTestCase):
+    """Members behind one name that has the addresses of all."""
+
+    connects = ("tcp://members.example.com:5941",)
+
+    def prepare(self) -> None:
+        self.network.names = {"members.example.com": tuple(ADDRESSES.values())}
+
+    def readdress(self, name: str, address: str) -> None:
+        addresses = {**ADDRESSES, name: address}
+        self.network.names = {"members.example.com": tuple(addresses.values())}
