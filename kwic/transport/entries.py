@@ -59,6 +59,16 @@ class Store(Contents):
     notes: tuple[str, ...] = ()
     """What was skipped, one line each, for the log."""
 
+    @property
+    def anchors(self) -> frozenset[x509.Certificate]:
+        """What it vouches for as a truststore: the trusted certificates, and of each key what Java would take, its own
+        certificate alone. PEM does not tell a chain from trusted certificates: there it is the end of the chain.
+        """
+        own = -1 if self.format is StoreFormat.PEM else 0
+        return frozenset(
+            {item for _, item in self.certificates} | {entry.chain[own] for entry in self.entries}
+        )
+
 
 def public_key_bytes(certificate: x509.Certificate) -> bytes:
     """:returns: the SubjectPublicKeyInfo in DER: equal for two certificates exactly when they are for the same key."""

@@ -20,7 +20,16 @@ from service_identity import CertificateError, VerificationError
 from service_identity.cryptography import verify_certificate_hostname, verify_certificate_ip_address
 
 from kwic.errors import ProtocolError
-from kwic.transport.certificates import CLIENT_AUTH, SERVER_AUTH, day, good_for, host_names, issuer, subject
+from kwic.transport.certificates import (
+    CLIENT_AUTH,
+    SERVER_AUTH,
+    day,
+    good_for,
+    host_names,
+    identity_of,
+    issuer,
+    subject,
+)
 from kwic.transport.entries import public_key_bytes
 
 # Verification results of OpenSSL (x509_vfy.h)
@@ -79,6 +88,10 @@ class ChainJudge:
         """See :class:`Judge`."""
         if fault and fault not in _OUTDATED_OR_NO_CRL:
             return self.refuse(f"{self.whose} {describe_fault(certificate, fault)}")
+        if depth == 0:
+            identity_of(
+                certificate
+            )  # raises on names that cannot be read: better now than in the middle of a request
         return True
 
     def refuse(self, text: str) -> bool:
@@ -214,5 +227,7 @@ def ask_judge(connection: SSL.Connection, certificate: crypto.X509, fault: int, 
     try:
         return judge.accepts(certificate.to_cryptography(), 0 if ok else fault, depth)
     except Exception as error:  # noqa: BLE001 - hostile certificates; an exception here would surface elsewhere
-        judge.refusal = CertificateRefused(f"the other end's certificate cannot be read: {error}")
+        judge.refusal = CertificateRefused(
+            f"the other end's certificate cannot be read: {' '.join(str(error).split())}"
+        )
         return False

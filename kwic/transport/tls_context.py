@@ -48,11 +48,11 @@ def present(context: SSL.Context, entry: KeyEntry) -> None:
     :raises SetupError: OpenSSL refuses it, for example because the key is too small.
     """
     try:
-        context.use_certificate(X509.from_cryptography(entry.certificate))
+        context.use_certificate(entry.certificate)
         context.use_privatekey(entry.key)
         for certificate in entry.chain[1:]:
             if certificate.issuer != certificate.subject:
-                context.add_extra_chain_cert(X509.from_cryptography(certificate))
+                context.add_extra_chain_cert(certificate)
         context.check_privatekey()
     except SSL.Error as error:
         reasons = ", ".join(str(item[-1]) for item in error.args[0]) if error.args else "unknown"
@@ -83,9 +83,7 @@ def trust(
         return
     store = context.get_cert_store()
     assert store is not None
-    roots = {certificate for _, certificate in truststore.certificates}
-    roots.update(entry.chain[-1] for entry in truststore.entries)
-    for certificate in roots:
+    for certificate in truststore.anchors:
         store.add_cert(X509.from_cryptography(certificate))
     for revocations in truststore.crls:
         store.add_crl(revocations)
@@ -95,6 +93,5 @@ def trust(
         flags |= X509StoreFlags.CRL_CHECK | X509StoreFlags.CRL_CHECK_ALL
     store.set_flags(flags)
     if name_them:
-        context.set_client_ca_list(
-            [X509.from_cryptography(certificate).get_subject() for certificate in roots]
-        )
+        for certificate in truststore.anchors:
+            context.add_client_ca(certificate)

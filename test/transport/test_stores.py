@@ -249,6 +249,7 @@ class PemTests(StoreTestCase):
         )
         self.assertEqual(len(store.crls), 1)
         self.assertEqual(read_revocations(directory), ())
+        self.assertEqual(store.anchors, {AUTHORITY.certificate})
 
     def test_der_certificate(self) -> None:
         """A bare DER certificate does for a truststore."""

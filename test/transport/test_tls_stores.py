@@ -233,6 +233,17 @@ class StoreProblemTests(TlsTestCase):
         self.assertFalse(Credentials.from_security(Security()).has_key)
         self.assertFalse(Credentials.from_security(Security()).has_trust)
 
+    def test_keystore_as_truststore(self) -> None:
+        """A keystore named as truststore vouches for its own certificate, as in Java, not for everything from its CA."""
+        server = self.scene.server("example.com")
+        security = Security(truststore=self.scene.store("both", server))
+        for name, entry in (("same", server), ("other", self.scene.server("example.com"))):
+            joined = Joined(
+                self.scene.cloud(entry, name=name).server_options(["example.com"], NO_TLS_OPTIONS),
+                Credentials.from_security(security).client_options("example.com", NO_TLS_OPTIONS),
+            )
+            self.assertEqual(joined.talk(), name == "same", joined.client.why)
+
     def test_old_roots(self) -> None:
         """Many expired roots, as in a system's store, are one warning."""
         roots = [Authority.create(f"old {n}", now_s=NOW_S - 9 * DAY_S, days=3).certificate for n in range(5)]
