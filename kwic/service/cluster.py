@@ -32,7 +32,7 @@ from kwic.service.neighbour import Neighbour
 from kwic.service.path import Path, TunnelPath
 from kwic.service.seeds import Seeds
 from kwic.transport.negotiation import Acceptor
-from kwic.wire.cluster_messages import Message, State, encode
+from kwic.wire.cluster_messages import Known, Message, State, encode
 
 #: Seconds between two states that are told.
 PUBLISH_S = 0.25
@@ -185,7 +185,15 @@ class Cluster(Membership):
         """A member is there."""
         self.log.info("Cluster member {member} is now online", member=neighbour.label)
         self._say_members()
+        self._introduce(neighbour)
         self.changed()
+
+    def _introduce(self, newcomer: Neighbour) -> None:
+        """Tell a member where the others are, and them where it is: whoever knows one finds all."""
+        others = [one for one in self._mesh.neighbours.values() if one is not newcomer]
+        for other in others:
+            _tell_of(other, [newcomer])
+        _tell_of(newcomer, others)
 
     def link_added(self, neighbour: Neighbour, link: Link) -> None:
         """A new link begins with what was told on the others."""
@@ -195,7 +203,9 @@ class Cluster(Membership):
         link.tell(self._news())
 
     def neighbour_said(self, neighbour: Neighbour, message: Message) -> None:
-        """A member says what it has to offer."""
+        """A member says what it has to offer, or where others are."""
+        if isinstance(message, Known):
+            self._mesh.told_of(message.accepts)
         if not isinstance(message, State) or message.incarnation != neighbour.incarnation:
             return
         before = neighbour.state
@@ -267,6 +277,13 @@ class MemberPath(TunnelPath):
     def suspect(self) -> None:
         """Whatever link leads there, the member is the same."""
         self._neighbour.doubt()
+
+
+def _tell_of(listener: Neighbour, others: Sequence[Neighbour]) -> None:
+    """Tell a member where others take links."""
+    accepts = tuple(accept_uri(*other.place) for other in others if other.place is not None)
+    if accepts and listener.best is not None:
+        listener.best.say(Known(accepts=accepts))
 
 
 def _member(neighbour: Neighbour) -> Member:

@@ -135,10 +135,14 @@ class Link:
         if self._control is not None and self.adopted and not self.closing:
             self._control.tell(news)
 
-    def goodbye(self, message: Leaving) -> None:
-        """Say that we stop, and close."""
+    def say(self, message: Message) -> None:
+        """Send a message; not for news that are told often."""
         if self._control is not None and self.adopted and not self.closing:
             self._control.write(encode(message))
+
+    def goodbye(self, message: Leaving) -> None:
+        """Say that we stop, and close."""
+        self.say(message)
         self.close("we are leaving")
 
     # -- ending -------------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ when it answers at the same address, and has it doubted when only the node's nam
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 from typing import Protocol as Interface
 
@@ -176,18 +176,34 @@ class Mesh(Service):
             return False
         if place in self._port.places or not self._port.permits(place[0]):
             return False
+        if any(neighbour.place == place for neighbour in self.neighbours.values()):
+            return False
         expires_s = self._reactor.seconds() + for_s
         dialling = self.diallings.get(place)
         if dialling is not None:
             dialling.expires_s = max(dialling.expires_s, expires_s)
             self._wake(dialling)
             return False
-        if sum(not one.configured for one in self.diallings.values()) >= LEARNT_MAXIMUM:
+        if not self._room_to_learn():
             return False
         dialling = self._new_dialling(place)
         dialling.expires_s = expires_s
         self._wake(dialling)
         return True
+
+    def _room_to_learn(self) -> bool:
+        """Whether one more address can be remembered; those that nobody needs are forgotten."""
+        for dialling in tuple(self.diallings.values()):
+            if dialling.expired and dialling.link is None:
+                self.forget(dialling)
+        return sum(not dialling.configured for dialling in self.diallings.values()) < LEARNT_MAXIMUM
+
+    def told_of(self, accepts: Sequence[str]) -> None:
+        """Another member says where others take links."""
+        for accept in accepts[:LEARNT_MAXIMUM]:
+            place = self._port.place_of(accept, "")
+            if place is not None:
+                self.learn(place)
 
     def _new_dialling(self, place: Place) -> Dialling:
         """An address to dial; the caller has seen to it that links with it may be opened."""

@@ -104,7 +104,15 @@ class Announce:
     """Where this member takes links, as a URI."""
 
 
-Message = Hello | State | Heartbeat | Leaving | Announce
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """Other members that the sender has links to. A hint, like an announcement: so each finds all, whoever it was told of."""
+
+    accepts: tuple[str, ...]
+    """Where they take links, as URIs."""
+
+
+Message = Hello | State | Heartbeat | Leaving | Announce | Known
 
 
 def encode_body(message: Message) -> bytes:
@@ -257,12 +265,17 @@ def _announce(fields: Mapping[str, Any]) -> Announce:
     )
 
 
+def _known(fields: Mapping[str, Any]) -> Known:
+    return Known(accepts=_texts(fields.get("accepts")))
+
+
 _NAMES: dict[type[Message], str] = {
     Hello: "hello",
     State: "state",
     Heartbeat: "heartbeat",
     Leaving: "leaving",
     Announce: "announce",
+    Known: "known",
 }
 
 _BUILDERS: dict[str, Callable[[Mapping[str, Any]], Message]] = {
@@ -271,4 +284,5 @@ _BUILDERS: dict[str, Callable[[Mapping[str, Any]], Message]] = {
     "heartbeat": _heartbeat,
     "leaving": _leaving,
     "announce": _announce,
+    "known": _known,
 }

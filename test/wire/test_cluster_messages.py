@@ -17,6 +17,7 @@ from kwic.wire.cluster_messages import (
     ClusterMessageError,
     Heartbeat,
     Hello,
+    Known,
     Leaving,
     Message,
     MessageReader,
@@ -43,6 +44,7 @@ messages = st.one_of(
     st.builds(Heartbeat, counter=numbers),
     st.builds(Leaving, incarnation=numbers),
     st.builds(Announce, cluster=texts, instance=texts, accept=texts),
+    st.builds(Known, accepts=st.lists(texts, max_size=5).map(tuple)),
 )
 STATE = {"type": "state", "incarnation": 1, "counter": 2}
 HELLO = {"type": "hello", "cluster": "c", "instance": "i", "node": "n", "incarnation": 1}
