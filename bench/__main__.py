@@ -22,10 +22,13 @@ from bench.pair import Pair
 from bench.pairs import PAIRS
 from bench.pairs.kwic import ROOT, Kwic
 from bench.progress import Progress
+from bench.publish import publish
 from bench.results import Results
 from bench.run import Run, steps_of
 from bench.section import Section
 from bench.targets import OURS, Outcome, judge_all
+
+PAGE = ROOT / "docs" / "performance.md"
 
 MEASURED = 0
 FAILED = 1
@@ -119,8 +122,10 @@ def perform(options: argparse.Namespace, given: Sequence[str]) -> int:
         else:
             made.results = table(lab, kinds, effort_of(options))
     print(made.terminal())
-    folder, remark = report.write(made, options.out, dt.datetime.now(dt.UTC))
-    print(f"\nwritten to {folder}{f'; {remark}' if remark else ''}", file=sys.stderr)
+    written = report.write(made, options.out, dt.datetime.now(dt.UTC))
+    print(f"\nwritten to {written.folder}{f'; {written.remark}' if written.remark else ''}", file=sys.stderr)
+    if options.publish:
+        publish(made, written.pictures, PAGE)
     return status(made, strict=options.strict)
 
 

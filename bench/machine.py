@@ -22,7 +22,7 @@ def describe(cores: Sequence[int]) -> dict[str, str]:
         or platform.machine(),
         "cores": f"{len(cores)} used of {os.cpu_count()}",
         "memory": _memory(),
-        "kernel": f"{platform.system()} {platform.release()}",
+        "kernel": f"{platform.system()} {platform.release().split('-')[0]}",
         "distribution": _distribution(),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "load before": " ".join(f"{load:.2f}" for load in os.getloadavg()),

@@ -96,6 +96,9 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument(
         "--keep", metavar="DIR", type=Path, help="keep configuration files and logs of all programs here"
     )
+    out.add_argument(
+        "--publish", action="store_true", help="put the tables and plots into docs/performance.md"
+    )
     out.add_argument("--strict", action="store_true", help="exit with 3 when a target is missed")
     return found
 

@@ -46,29 +46,43 @@ class Report:
             parts.append(f"{section.title}\n\n{section.table.plain()}\n\n{_verdict(section)}")
         return "\n\n".join(parts)
 
-    def markdown(self, pictures: Sequence[Path] = ()) -> str:
+    def markdown(self, pictures: Sequence[str] = ()) -> str:
         """The whole report.
 
-        :param pictures: files beside it.
+        :param pictures: addresses of pictures, seen from where it will stand.
         """
-        parts = ["# Bench", f"`{self.command}` at commit {self.commit}", _list(self.machine)]
+        return f"# Bench\n\n{self.body(pictures)}"
+
+    def body(self, pictures: Sequence[str] = (), level: int = 2) -> str:
+        """The report without its title, to be put into another page.
+
+        :param pictures: addresses of pictures, seen from that page.
+        :param level: of its headings.
+        """
+        mark = "#" * level
+        parts = [f"`{self.command}` at commit {self.commit}", _list(self.machine)]
         if self.versions:
-            parts += ["## Versions", _list(self.versions)]
+            parts += [f"{mark} Versions", _list(self.versions)]
         if self.results is not None:
-            parts += [
-                "## Figures",
-                "Medians; ± is half the range of the rounds.",
-                summary.figures(self.results, with_spread=True).markdown(),
-            ]
-            targets = summary.targets(self.results)
-            if targets is not None:
-                parts += ["## Targets", targets.markdown()]
-            if self.results.failures:
-                parts += ["## Failed", "\n".join(f"- {failure}" for failure in self.results.failures)]
-        parts += [f"![{path.stem}]({path.name})" for path in pictures]
+            parts += self._figures(self.results, mark)
+        parts += [f"![{Path(picture).stem}]({picture})" for picture in pictures]
         for section in self.sections:
-            parts += [f"## {section.title}", section.table.markdown(), _verdict(section)]
+            parts += [f"{mark} {section.title}", section.table.markdown(), _verdict(section)]
         return "\n\n".join(parts) + "\n"
+
+    @staticmethod
+    def _figures(results: Results, mark: str) -> list[str]:
+        parts = [
+            f"{mark} Figures",
+            "Medians; ± is half the range of the rounds.",
+            summary.figures(results, with_spread=True).markdown(),
+        ]
+        targets = summary.targets(results)
+        if targets is not None:
+            parts += [f"{mark} Targets", targets.markdown()]
+        if results.failures:
+            parts += [f"{mark} Failed", "\n".join(f"- {failure}" for failure in results.failures)]
+        return parts
 
     def as_json(self) -> str:
         """The same for programs, every sample included."""
@@ -86,13 +100,27 @@ class Report:
         return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
 
 
-def write(report: Report, results: Path, now: dt.datetime) -> tuple[Path, str]:
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """What became of a report.
+
+    :param folder: its own.
+    :param pictures: in it.
+    :param remark: why there are none, or nothing.
+    """
+
+    folder: Path
+    pictures: tuple[Path, ...]
+    remark: str
+
+
+def write(report: Report, results: Path, now: dt.datetime) -> Written:
     """Writes a report into a folder of its own.
 
     :param report: the report.
     :param results: the folder of all results.
     :param now: names the new folder.
-    :returns: the new folder, and a remark (why there are no pictures) or nothing.
+    :returns: what was written.
     """
     folder = results / now.strftime("%Y-%m-%d_%H%M%S")
     folder.mkdir(parents=True, exist_ok=True)
@@ -103,9 +131,9 @@ def write(report: Report, results: Path, now: dt.datetime) -> tuple[Path, str]:
             pictures = draw(report.results, folder)
         except ImportError:
             remark = HINT
-    (folder / "report.md").write_text(report.markdown(pictures), encoding="utf-8")
+    (folder / "report.md").write_text(report.markdown([path.name for path in pictures]), encoding="utf-8")
     (folder / "results.json").write_text(report.as_json(), encoding="utf-8")
-    return folder, remark
+    return Written(folder=folder, pictures=tuple(pictures), remark=remark)
 
 
 def _list(properties: dict[str, str]) -> str:

@@ -10,7 +10,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from bench import metrics
 from bench import report as report_module
+from bench.errors import SetupError
 from bench.plots import HINT
+from bench.publish import publish, replaced
 from bench.report import Report, write
 from bench.results import Failure, Results
 from bench.section import Section
@@ -46,7 +48,7 @@ class ReportTests(SynchronousTestCase):
 
     def test_markdown_has_everything(self) -> None:
         """Whoever reads it later finds the command, the commit, the machine, the versions, figures, targets, failures."""
-        text = self.report.markdown([Path("x/bulk.png")])
+        text = self.report.markdown(["bulk.png"])
         for wanted in (
             "python -m bench",
             "abc",
@@ -72,13 +74,36 @@ class ReportTests(SynchronousTestCase):
         """Each run has a folder of its own with both files, with or without pictures."""
         self.patch(report_module, "draw", self.no_matplotlib)
         now = dt.datetime(2031, 2, 3, 4, 5, 6, tzinfo=dt.UTC)
-        folder, remark = write(self.report, Path(self.mktemp()), now)
+        written = write(self.report, Path(self.mktemp()), now)
+        folder = written.folder
         self.assertEqual(folder.name, "2031-02-03_040506")
-        self.assertEqual(remark, HINT)
+        self.assertEqual((written.remark, written.pictures), (HINT, ()))
         self.assertEqual((folder / "report.md").read_text(encoding="utf-8"), self.report.markdown())
         found = json.loads((folder / "results.json").read_text(encoding="utf-8"))
         self.assertEqual(found["run"]["samples"]["kwic"], {RATE.key: [900.0]})
         self.assertEqual(found["experiments"][0]["growth"], 0.5)
+
+    def test_publish(self) -> None:
+        """A run takes the place of the last one on the page, between its marks, with its pictures beside the page."""
+        page = Path(self.mktemp()) / "performance.md"
+        page.parent.mkdir()
+        page.write_text("before\n<!-- bench figures: begin -->\nold\n<!-- bench figures: end -->\nafter\n")
+        picture = page.parent / "bulk.png"
+        picture.write_bytes(b"png")
+        for _ in range(2):
+            publish(self.report, [picture], page)
+        text = page.read_text(encoding="utf-8")
+        self.assertTrue(text.startswith("before\n<!-- bench figures: begin -->\n\n`python -m bench`"))
+        self.assertTrue(text.endswith("<!-- bench figures: end -->\nafter\n"))
+        self.assertNotIn("old", text)
+        self.assertEqual(text.count("### Figures"), 1)
+        self.assertIn("(img/performance-bulk.png)", text)
+        self.assertEqual((page.parent / "img" / "performance-bulk.png").read_bytes(), b"png")
+
+    def test_page_without_marks(self) -> None:
+        """A page that has no place for them is left alone."""
+        with self.assertRaisesRegex(SetupError, "0 regions"):
+            replaced("text", "figures", "body")
 
     def no_matplotlib(self, results: Results, folder: Path) -> list[Path]:
         raise ImportError
