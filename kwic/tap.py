@@ -23,6 +23,7 @@ from kwic.logfile import make_observer
 from kwic.service.admin import Admin
 from kwic.service.assembly import assemble
 from kwic.service.context import Context
+from kwic.service.signals import Signals
 from kwic.transport.connection_log import ConnectionLog
 from kwic.transport.resolver import FixedNames, FixedResolver
 from kwic.transport.tls import Credentials
@@ -112,6 +113,9 @@ def makeService(options: Options) -> MultiService:
         complain([f"error: {error}"])
     if names.hosts:
         reactor.installNameResolver(FixedResolver(names, reactor.nameResolver))  # type: ignore[attr-defined]
+    signals = Signals(reactor, hurry=gateway.hurry, reload=gateway.reload)
+    # A turn after the start: Twisted's own handlers are in place by then, and are replaced.
+    reactor.callWhenRunning(reactor.callLater, 0, signals.install)
     return Logged(gateway, options)
 
 

@@ -7,7 +7,6 @@ cluster and the rendezvous, sockets closed, the peers told, the clients' streams
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -30,6 +29,8 @@ from kwic.service.reverse import Names
 from kwic.service.sockets import Socket
 from kwic.service.uplink import Uplink
 
+#: Seconds between two looks at whether a store has changed.
+CHANGED_S = 10.0
 #: What closing every connection may take after the grace, before the process ends all the same.
 CLOSING_S = 2.0
 
@@ -72,6 +73,7 @@ class Gateway(MultiService):
         self.started_s = 0.0
         self.draining = False
         self._end_now: Callable[[], None] = lambda: None
+        self._look: Any = None
         offers = OwnOffers(context, membership, names, balances)
         for child in (membership, offers, *uplinks):
             child.setServiceParent(self)
@@ -158,6 +160,7 @@ class Gateway(MultiService):
         for listener, _ in self.listeners:
             listener.startService()
         super().startService()
+        self._look = self.context.reactor.callLater(CHANGED_S, self._reload_if_changed)
 
     # -- stopping -----------------------------------------------------------------------------------------------------------
 
@@ -169,7 +172,8 @@ class Gateway(MultiService):
         """
         self.log.info("Stopping server")
         self.draining = True
-        self._listen_for_second_signal()
+        if self._look is not None and self._look.active():
+            self._look.cancel()
         done = DeferredList([maybeDeferred(listener.stopService) for listener, _ in self.listeners])
         self.membership.leave()
         for uplink in self.uplinks:
@@ -180,17 +184,27 @@ class Gateway(MultiService):
         done.addCallback(lambda _: self._close())
         return done
 
-    def _listen_for_second_signal(self) -> None:
-        reactor = self.context.reactor
-        try:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, lambda *_: reactor.callFromThread(self._told_again))
-        except (ValueError, AttributeError):
-            # Not the main thread, or a reactor of a test: nobody sends signals there.
-            return
-
-    def _told_again(self) -> None:
+    def hurry(self) -> None:
+        """Wait for the clients no longer."""
         self._end_now()
+
+    def reload(self) -> None:
+        """Read the stores again: new connections use what is there now, open ones stay."""
+        credentials = self.context.credentials
+        if credentials is None:
+            return
+        try:
+            credentials.reload()
+        except SetupError as error:
+            self.log.error("the stores were not read again, the old ones stay in use: {error}", error=error)
+        else:
+            self.log.info("the stores were read again")
+
+    def _reload_if_changed(self) -> None:
+        self._look = self.context.reactor.callLater(CHANGED_S, self._reload_if_changed)
+        credentials = self.context.credentials
+        if credentials is not None and credentials.changed():
+            self.reload()
 
     def _wait_for_clients(self) -> Deferred[None]:
         """Until no client is left, the grace is over, or we are told not to wait."""

@@ -1,0 +1,55 @@
+"""
+What signals mean to a running gateway.
+
+    SIGTERM, SIGINT     stop, draining; once more: end at once
+    SIGHUP              read the stores again
+
+Twisted's own handlers stop the reactor; a second signal would then be an error in the log, so they are replaced.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from typing import Any
+
+from twisted.logger import Logger
+
+
+class Signals:
+    """
+    The handlers of one process.
+
+    :param reactor: it is stopped.
+    :param hurry: ends a drain.
+    :param reload: reads the stores again.
+    """
+
+    log = Logger()
+
+    def __init__(self, reactor: Any, *, hurry: Callable[[], None], reload: Callable[[], None]) -> None:
+        self._reactor = reactor
+        self._hurry = hurry
+        self._reload = reload
+        self._stopping = False
+
+    def install(self) -> None:
+        """Take over, once the reactor runs."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._received)
+        if hasattr(signal, "SIGHUP"):
+            signal.signal(signal.SIGHUP, self._received)
+
+    def _received(self, number: int, frame: object) -> None:
+        # In a signal handler nothing may be done but to wake the reactor.
+        self._reactor.callFromThread(self._act, signal.Signals(number))
+
+    def _act(self, number: signal.Signals) -> None:
+        self.log.info("Received {name}", name=number.name)
+        if number.name == "SIGHUP":
+            self._reload()
+        elif self._stopping:
+            self._hurry()
+        else:
+            self._stopping = True
+            self._reactor.stop()
