@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from twisted.application.service import Service
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -53,6 +54,8 @@ RESOLVE_S = 10.0
 #: The longest wait between two dials for a node that is known to be missing, and for one that may be.
 SCOUT_KNOWN_S = 2.0
 SCOUT_PERHAPS_S = 30.0
+#: Seconds that the goodbyes may take when we stop.
+CLOSING_S = 2.0
 #: Silence is answered and taken for death after these times.
 LIVENESS = {Liveness.NORMAL: NORMAL, Liveness.FAST: FAST}
 
@@ -113,6 +116,9 @@ class Uplink(Service, Watched):
         self._resolved_s = float("-inf")
         self._redirected = False
         self._leaving = False
+        #: Every tunnel that is up, also those whose peers have been retired.
+        self._open: set[Tunnel] = set()
+        self._gone: Deferred[None] | None = None
 
     # -- for the services ---------------------------------------------------------------------------------------------------
 
@@ -161,8 +167,12 @@ class Uplink(Service, Watched):
             peer.stopTrying()
         self._cancel()
 
-    def stopService(self) -> None:
-        """End every tunnel."""
+    def stopService(self) -> Deferred[None]:
+        """
+        End every tunnel.
+
+        :returns: fires when all are gone and what their streams said last has left, or after a bounded time.
+        """
         Service.stopService(self)
         self._leaving = True
         self._cancel()
@@ -170,6 +180,21 @@ class Uplink(Service, Watched):
             peer.stop()
         self.peers.clear()
         self._scout = None
+        gone = self._gone = Deferred()
+        self._timer = self.context.reactor.callLater(CLOSING_S, self._abort_open)
+        self._check_gone()
+        return gone
+
+    def _abort_open(self) -> None:
+        for tunnel in tuple(self._open):
+            tunnel.abort("it did not end in time")
+
+    def _check_gone(self) -> None:
+        self._open = {tunnel for tunnel in self._open if tunnel.up}
+        if self._gone is not None and not self._open:
+            self._cancel()
+            gone, self._gone = self._gone, None
+            gone.callback(None)
 
     def _cancel(self) -> None:
         if self._timer is not None and self._timer.active():
@@ -319,6 +344,7 @@ class Uplink(Service, Watched):
     def tunnel_up(self, peer: Peer) -> None:
         """A peer's tunnel is up: see who is there, offer our names, ask for the nodes."""
         assert peer.tunnel is not None
+        self._open.add(peer.tunnel)
         transport: Any = peer.tunnel.transport
         headers = transport.response_headers
         who = parse_instance(headers.get(INSTANCE_HEADER.lower()))
@@ -368,6 +394,7 @@ class Uplink(Service, Watched):
             )
         peer.instance = ""
         self.changed()
+        self._check_gone()
 
     def attempt_failed(self, peer: Peer, reason: Failure) -> None:
         """An attempt to dial failed: perhaps because tunnels are not spoken there."""
