@@ -41,7 +41,7 @@ def read_pkcs12(file: Path, data: bytes, password: bytes | None) -> Store:
     """:returns: what the file holds; :raises SetupError: it is damaged, or the password is wrong or missing."""
     try:
         loaded = pkcs12.load_pkcs12(data, password)
-        named_keys = list(_keys(data, password or b""))
+        named_keys = list(_keys(file, data, password or b""))
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise SetupError(_complaint(file, data, password)) from error
     certificates = [_named(item) for item in (loaded.cert, *loaded.additional_certs) if item is not None]
@@ -86,7 +86,7 @@ def _matched(file: Path, keys: list[tuple[str, PrivateKey]], certificates: list[
     return Store(file=file, format=StoreFormat.PKCS12, entries=tuple(entries), certificates=trusted)
 
 
-def _keys(data: bytes, password: bytes) -> Iterator[tuple[str, PrivateKey]]:
+def _keys(file: Path, data: bytes, password: bytes) -> Iterator[tuple[str, PrivateKey]]:
     for bag_id, value, attributes in _bags(data):
         if bag_id == _SHROUDED_KEY_BAG:
             key = load_der_private_key(value.encoded, password)
@@ -94,14 +94,15 @@ def _keys(data: bytes, password: bytes) -> Iterator[tuple[str, PrivateKey]]:
             key = load_der_private_key(value.encoded, None)
         else:
             continue
-        yield _friendly_name(attributes), usable_key(Path(), key)
+        yield _friendly_name(attributes), usable_key(file, key)
 
 
 def _bags(data: bytes) -> Iterator[tuple[bytes, der.Element, tuple[der.Element, ...]]]:
     """:returns: type, value and attributes of each SafeBag outside an encrypted part."""
     _, auth_safe, *_ = der.single(data).children()
     for info in der.single(_data_content(auth_safe)).children():
-        if info.children()[0].expect(der.OBJECT_IDENTIFIER) != _DATA:
+        kind, *_ = info.children()
+        if kind.content != _DATA:
             continue
         for bag in der.single(_data_content(info)).children():
             bag_id, value, *attributes = bag.children()

@@ -199,8 +199,7 @@ def stamps_of(security: model.Security) -> tuple[object, ...]:
     paths: set[Path] = set()
     for store in filter(None, (security.keystore, security.truststore)):
         paths.add(store.file)
-        if store.file.is_dir():
-            paths.update(store.file.iterdir())
+        paths.update(store.file.glob("*"))  # none when it is a file, or gone
         if store.password_file is not None:
             paths.add(store.password_file)
     if security.truststore is not None:

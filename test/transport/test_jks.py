@@ -226,6 +226,33 @@ class JavaObjectTests(SynchronousTestCase):
                 words, str(self.assertRaises(ShortError, JavaObjectSkipper(BoundedReader(data)).skip))
             )
 
+    def test_unusual_parts(self) -> None:
+        """Long strings, blocks of a class's own data and nulls are walked; arrays of objects and odd classes are not."""
+        magic = bytes.fromhex("aced0005")
+        klass = b"\x73\x72" + java_text(b"C") + bytes(8)
+        string_field = b"\x00\x01L" + java_text(b"f") + b"\x74" + java_text(b"X")
+        number_field = b"\x00\x01I" + java_text(b"f")
+        for part in (
+            b"\x70",
+            b"\x7c" + struct.pack(">Q", 3) + b"abc",
+            klass + b"\x03\x00\x00\x78\x70" + b"\x77\x02ab\x70\x78",
+            klass + b"\x02" + string_field + b"\x78\x70" + b"\x70",
+            klass + b"\x02" + number_field + b"\x78\x70" + bytes(4),
+        ):
+            reader = BoundedReader(magic + part)
+            JavaObjectSkipper(reader).skip()
+            self.assertEqual(reader.remaining, 0, part)
+        for part in (
+            b"\x76",
+            b"\x73\x74",
+            b"\x73\x71" + struct.pack(">I", 0x7E0009),
+            b"\x75\x72" + java_text(b"[Ljava.lang.Object;") + bytes(8) + b"\x02\x00\x00\x78\x70" + bytes(4),
+            b"\x75\x70",
+            klass + b"\x02\x00\x01?" + java_text(b"f"),
+            klass + b"\x04\x00\x00\x78\x70",
+        ):
+            self.assertRaises(ShortError, JavaObjectSkipper(BoundedReader(magic + part)).skip)
+
 
 class DerTests(SynchronousTestCase):
     """The little of DER."""

@@ -6,12 +6,14 @@ import os
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ed25519
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
     NoEncryption,
     PrivateFormat,
+    pkcs12,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -255,6 +257,46 @@ class PemTests(StoreTestCase):
         """A bare DER certificate does for a truststore."""
         store = read_store(FILE, AUTHORITY.certificate.public_bytes(Encoding.DER), None)
         self.assertEqual(store.certificates, (("keystore", AUTHORITY.certificate),))
+
+
+class Pkcs12Tests(StoreTestCase):
+    """PKCS12 as other programs write it."""
+
+    def test_without_names_and_encryption(self) -> None:
+        """A key without a name, in a store without encryption, gets a name of ours."""
+        data = pkcs12.serialize_key_and_certificates(
+            None, SERVER.key, SERVER.certificate, [AUTHORITY.certificate], NoEncryption()
+        )
+        for password in (None, b""):
+            (entry,) = read_store(FILE, data, password).entries
+            self.assertEqual((entry.alias, entry.chain), ("1", SERVER.chain))
+
+    def test_key_without_certificate(self) -> None:
+        """A key without certificate is refused."""
+        data = pkcs12.serialize_key_and_certificates(
+            b"lone", SERVER.key, None, None, BestAvailableEncryption(PASSWORD)
+        )
+        self.assertIn("the private key lone has no certificate in the store", self.refused(data))
+
+    def test_old_encryption(self) -> None:
+        """The encryption that old JDKs and OpenSSL used is read."""
+        protection = (
+            PrivateFormat.PKCS12.encryption_builder()
+            .kdf_rounds(50)
+            .key_cert_algorithm(pkcs12.PBES.PBESv1SHA1And3KeyTripleDESCBC)
+            .hmac_hash(hashes.SHA1())
+            .build(PASSWORD)
+        )
+        data = pkcs12.serialize_key_and_certificates(b"old", SERVER.key, SERVER.certificate, None, protection)
+        self.assertEqual(read_store(FILE, data, PASSWORD).entries[0].alias, "old")
+
+    def test_unusable_key(self) -> None:
+        """A kind of key that TLS cannot use is called that."""
+        key = dsa.generate_private_key(1024)
+        data = pkcs12.serialize_key_and_certificates(
+            b"dsa", key, None, None, BestAvailableEncryption(PASSWORD)
+        )
+        self.assertIn("TLS cannot use a key of kind", self.refused(data))
 
 
 class BadStoreTests(StoreTestCase):

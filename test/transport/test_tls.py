@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator
 from twisted.internet.testing import StringTransport
@@ -13,7 +16,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from kwic.config.model import Security, TlsOptions
-from kwic.transport.certificates import CLIENT_AUTH
+from kwic.transport.certificates import CLIENT_AUTH, SERVER_AUTH
+from kwic.transport.pki import Authority
 from kwic.transport.tls import Credentials, peer_identity
 from test.transport.tls_ends import (
     DAY_S,
@@ -100,6 +104,18 @@ class AcceptanceTests(TlsTestCase):
             joined = Joined(options, self.scene.onprem().client_options(host, NO_TLS_OPTIONS))
             self.assertTrue(joined.talk(), joined.client.why)
 
+    def test_intermediate_authority(self) -> None:
+        """The chain up to the root is sent along: trusting the root is enough; so is trusting only what is between."""
+        root, between = _authorities()
+        server = between.issue(request("server", hosts=("example.com",), purposes=(SERVER_AUTH,)))
+        server = replace(server, chain=(server.certificate, between.certificate, root.certificate))
+        options = self.scene.cloud(server).server_options(["example.com"], NO_TLS_OPTIONS)
+        for trusted in (root, between):
+            client = self.scene.credentials("client", trusted=[trusted.certificate])
+            joined = Joined(options, client.client_options("example.com", NO_TLS_OPTIONS))
+            self.assertTrue(joined.talk(), joined.client.why)
+            self.assertEqual(len(joined.client_tls.getHandle().get_peer_cert_chain()), 2)
+
     def test_trusted_leaf(self) -> None:
         """As in Java, a server's own certificate in the truststore is enough, without its CA."""
         server = self.scene.server("example.com")
@@ -117,6 +133,26 @@ class AcceptanceTests(TlsTestCase):
         verifyObject(IOpenSSLClientConnectionCreator, cloud.client_options("example.com", NO_TLS_OPTIONS))
         verifyObject(IOpenSSLServerConnectionCreator, cloud.cluster_server_options())
         verifyObject(IOpenSSLClientConnectionCreator, cloud.cluster_client_options())
+
+
+def _authorities() -> tuple[Authority, Authority]:
+    """A root and an authority that it vouches for."""
+    made: list[Authority] = []
+    for name in ("Root CA", "Between CA"):
+        like = Authority.create(name, now_s=NOW_S, days=9)
+        issuer = made[0] if made else like
+        builder = x509.CertificateBuilder(
+            issuer_name=issuer.certificate.subject,
+            subject_name=like.certificate.subject,
+            public_key=like.entry.key.public_key(),
+            serial_number=x509.random_serial_number(),
+            not_valid_before=like.certificate.not_valid_before_utc,
+            not_valid_after=like.certificate.not_valid_after_utc,
+        ).add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        made.append(
+            Authority(entry=replace(like.entry, chain=(builder.sign(issuer.entry.key, hashes.SHA256()),)))
+        )
+    return made[0], made[1]
 
 
 class ClientRefusalTests(TlsTestCase):

@@ -7,11 +7,15 @@ import gc
 from cryptography.hazmat.primitives.serialization import Encoding
 from twisted.internet.testing import StringTransport
 
-from kwic.config.model import TlsOptions
+from kwic.config.model import Security, Store, StoreKind, TlsOptions
 from kwic.transport import tls_sessions
+from kwic.transport.entries import Contents, StoreFormat
+from kwic.transport.stores import encode_store
+from kwic.transport.tls import Credentials
 from test.transport.tls_ends import (
     NO_TLS_OPTIONS,
     NOW_S,
+    PLACE,
     REQUIRED,
     Joined,
     TlsTestCase,
@@ -99,6 +103,27 @@ class ReloadTests(TlsTestCase):
         self.scene.store("keystore-cloud", self.scene.server("example.net"))
         self.assertIn("no certificate for example.com", self.refused(self.cloud.reload))
         self.assertTrue(self.connect().talk())
+
+    def test_directory(self) -> None:
+        """A directory of PEM files has changed when a file in it has, or came, or went, or when it is no more."""
+        directory = self.scene.directory / "pem"
+        directory.mkdir()
+        entry = self.scene.server("example.com")
+        data = encode_store(Contents(entries=(entry,)), StoreFormat.PEM, b"", now_s=NOW_S)
+        (directory / "server.pem").write_bytes(data)
+        store = Store(kind=StoreKind.PEM, file=directory, place=PLACE)
+        credentials = Credentials.from_security(Security(keystore=store))
+        self.assertFalse(credentials.changed())
+        (directory / "more.pem").write_bytes(data)
+        self.assertTrue(credentials.changed())
+        credentials.reload()
+        self.assertFalse(credentials.changed())
+        (directory / "more.pem").unlink()
+        self.assertTrue(credentials.changed())
+        (directory / "server.pem").unlink()
+        directory.rmdir()
+        self.assertIn("there is no such file", self.refused(credentials.reload))
+        self.assertFalse(credentials.changed())
 
     def test_listener_gone(self) -> None:
         """A listener that is no more does not stand in the way of a reload."""
