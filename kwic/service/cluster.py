@@ -87,6 +87,8 @@ class Cluster(Membership):
     def startService(self) -> None:
         """Find the others."""
         super().startService()
+        self.own = replace(self.own, leaving=False)
+        self._told = None
         self._mesh.startService()
         self._seeds.startService()
         for discovery in self._discoveries:

@@ -140,7 +140,6 @@ class Dialling(ClientFactory):
     def link_greeted(self, instance: str) -> None:
         """Somebody lives there."""
         self.met = instance
-        self._last_error = ""
 
     def link_down(self, link: Link, why: str, lived_s: float | None) -> None:
         """
@@ -153,6 +152,7 @@ class Dialling(ClientFactory):
         self.link = None
         if lived_s is not None and lived_s >= STABLE_S:
             self._backoff.reset()
+            self._last_error = ""
         if self.met == self._instance:
             self.wake(OURSELVES_S)
         elif lived_s is None:

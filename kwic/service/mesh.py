@@ -268,7 +268,8 @@ class Mesh(Service):
             dialling.link_greeted(hello.instance)
         if hello.cluster != self._cluster:
             why = f"it belongs to another cluster, {hello.cluster}"
-            self._complain(link, why)
+            if not link.dialled:
+                self._complain(link, why)
             link.close(why)
         elif hello.instance == self._context.instance:
             link.close("it leads to ourselves")

@@ -63,3 +63,27 @@ class OneNameTests(ClusterSuite, SynchronousTestCase):
     def readdress(self, name: str, address: str) -> None:
         addresses = {**ADDRESSES, name: address}
         self.network.names = {"members.example.com": tuple(addresses.values())}
+
+
+class OneSeedTests(ClusterSuite, SynchronousTestCase):
+    """Members that are told of one member only."""
+
+    connects = (f"tcp://{ADDRESSES['cloud1']}:5941",)
+
+    def test_late(self) -> None:
+        """A member that may start last is not the one whom all know."""
+        self.meet("cloud1", "cloud2")
+        self.network.run(100)
+        self.start("cloud3")
+        self.network.run_until(lambda: self.everyone_sees("cloud1", "cloud2", "cloud3"), 3)
+
+    def test_the_one_may_go(self) -> None:
+        """Those who found each other through a member keep each other when it is gone."""
+        self.meet("cloud1", "cloud2", "cloud3")
+        self.network.power_off("cloud1")
+        self.network.run(60)
+        self.assertTrue(self.everyone_sees("cloud2", "cloud3"))
+        self.network.crash("cloud3")
+        self.network.run(10)
+        self.start("cloud3")
+        self.network.run_until(lambda: self.everyone_sees("cloud2", "cloud3"), 5)
