@@ -174,7 +174,7 @@ class Cluster(Membership):
                 return encode(state)
             except MisuseError:
                 kept = dict(list(state.names.items())[: len(state.names) // 2])
-                self.log.error(  # noqa: TRY400 - the operator needs no traceback
+                self.log.error(
                     "cluster: {count} names are more than one message holds; only {kept} are told to the other members",
                     count=len(state.names),
                     kept=len(kept),

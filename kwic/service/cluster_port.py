@@ -131,7 +131,7 @@ class ClusterPort:
         try:
             self._listen()
         except SetupError as error:
-            self.log.error("{error}", error=error)  # noqa: TRY400 - the operator needs no traceback
+            self.log.error("{error}", error=error)
             self._timer = self._context.reactor.callLater(INTERFACE_S, self._listen_again)
 
     def _say(self, listener: Listener) -> None:
