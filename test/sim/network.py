@@ -26,7 +26,6 @@ from twisted.internet.interfaces import (
     IHostnameResolver,
     IHostResolution,
     IListeningPort,
-    IMulticastTransport,
     IReactorPluggableNameResolver,
     IReactorTCP,
     IReactorTime,
@@ -354,7 +353,7 @@ class SimReactor:
         return listening
 
 
-@implementer(IListeningPort, IMulticastTransport)
+@implementer(IListeningPort)
 class SimMulticastPort:
     """A socket in multicast groups."""
 
