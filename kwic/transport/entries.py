@@ -7,6 +7,7 @@ from enum import Enum
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -14,6 +15,17 @@ PrivateKey = (
     rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
 )
 """The kinds of key that TLS 1.2 and 1.3 can sign with."""
+
+
+PARSE_FAULTS = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+"""What `cryptography` raises over damaged or unheard-of keys, certificates and revocation lists."""
 
 
 class StoreFormat(Enum):
@@ -68,6 +80,28 @@ class Store(Contents):
         return frozenset(
             {item for _, item in self.certificates} | {entry.chain[own] for entry in self.entries}
         )
+
+
+def unreadable(certificate: x509.Certificate) -> str | None:
+    """Look at every part of a certificate once: `cryptography` reads most of them only when they are asked for.
+
+    :returns: what is wrong with it; None when nothing is.
+    """
+    try:
+        certificate.public_key()
+        for part in ("subject", "issuer", "extensions", "not_valid_before_utc", "not_valid_after_utc"):
+            getattr(certificate, part)
+    except PARSE_FAULTS as error:
+        return " ".join(str(error).split())[:200] or type(error).__name__
+    return None
+
+
+def readable(crl: x509.CertificateRevocationList) -> x509.CertificateRevocationList:
+    """:returns: the list, all of it looked at once; raises one of PARSE_FAULTS when a part of it cannot be read."""
+    for part in ("issuer", "extensions", "last_update_utc", "next_update_utc", "signature_hash_algorithm"):
+        getattr(crl, part)
+    len(crl)
+    return crl
 
 
 def public_key_bytes(certificate: x509.Certificate) -> bytes:

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -25,10 +24,10 @@ from cryptography.hazmat.primitives.serialization import (
 
 from kwic.errors import SetupError
 from kwic.transport.bounded_reader import BoundedReader, ShortError
-from kwic.transport.entries import Contents, KeyEntry, Store, StoreFormat
+from kwic.transport.entries import PARSE_FAULTS, Contents, KeyEntry, Store, StoreFormat, unreadable
 from kwic.transport.java_objects import JavaObjectSkipper
 from kwic.transport.java_seal import seal_jceks, seal_jks, unseal, utf16
-from kwic.transport.pem import usable_key
+from kwic.transport.pem import skipped, usable_key
 
 MAGIC = {bytes.fromhex("feedfeed"): StoreFormat.JKS, bytes.fromhex("cececece"): StoreFormat.JCEKS}
 
@@ -101,12 +100,20 @@ def _read_entry(file: Path, reader: BoundedReader, version: int, contents: _Cont
         chain = tuple(_read_certificate(reader, version) for _ in range(_counted(reader)))
         contents.sealed.append((alias, sealed, chain))
     elif tag == _TRUSTED_CERTIFICATE:
-        contents.certificates.append((alias, _read_certificate(reader, version)))
+        _keep(file, alias, _read_certificate(reader, version), contents)
     elif tag == _SECRET_KEY:
         JavaObjectSkipper(reader).skip()
         contents.notes.append(f"{file}: skipped the secret key {alias}; TLS has no use for it")
     else:
         raise ShortError(f"an entry of unknown kind {tag}")
+
+
+def _keep(file: Path, alias: str, certificate: x509.Certificate, contents: _Contents) -> None:
+    fault = unreadable(certificate)
+    if fault is None:
+        contents.certificates.append((alias, certificate))
+    else:
+        contents.notes.append(skipped(file, fault))
 
 
 def _counted(reader: BoundedReader) -> int:
@@ -129,7 +136,7 @@ def _read_certificate(reader: BoundedReader, version: int) -> x509.Certificate:
         return x509.load_der_x509_certificate(reader.take(reader.u32()))
     except ShortError:
         raise
-    except ValueError as error:
+    except PARSE_FAULTS as error:
         raise ShortError("a certificate in it cannot be read") from error
 
 
@@ -141,6 +148,11 @@ def _opened(
         raise SetupError(
             f"{file}: the private key {alias} needs the store's password; name its password-file"
         )
+    fault = next(filter(None, map(unreadable, chain)), None)
+    if fault is not None:
+        raise SetupError(
+            f"{file}: the certificate of the private key {alias} cannot be read: {fault}; get a new one"
+        )
     if not chain:
         raise SetupError(
             f"{file}: the private key {alias} has no certificate; import one with keytool -importcert"
@@ -151,7 +163,7 @@ def _opened(
             key=usable_key(file, load_der_private_key(unseal(envelope, password), None)),
             chain=chain,
         )
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except PARSE_FAULTS as error:
         raise SetupError(
             f"{file}: the private key {alias} cannot be opened with the store's password; "
             "give both the same password (keytool -keypasswd)"

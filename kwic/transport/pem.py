@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from kwic.errors import SetupError
 from kwic.transport.entries import (
+    PARSE_FAULTS,
     Contents,
     KeyEntry,
     PrivateKey,
@@ -27,6 +27,8 @@ from kwic.transport.entries import (
     ordered_chain,
     private_key_identity,
     public_key_bytes,
+    readable,
+    unreadable,
 )
 
 _BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,64})-----.*?-----END \1-----", re.DOTALL)
@@ -64,13 +66,26 @@ def _read_block(path: Path, label: str, block: bytes, password: bytes | None, pi
         if label.endswith("PRIVATE KEY"):
             pile.keys.append((alias, read_key(path, block, password)))
         elif label in {"CERTIFICATE", "X509 CERTIFICATE"}:
-            pile.certificates.append((alias, x509.load_pem_x509_certificate(block)))
+            _keep(path, x509.load_pem_x509_certificate(block), pile)
         elif label == "X509 CRL":
-            pile.crls.append(x509.load_pem_x509_crl(block))
+            pile.crls.append(readable(x509.load_pem_x509_crl(block)))
         elif label not in {"EC PARAMETERS", "DH PARAMETERS"}:
             pile.notes.append(f"{path}: skipped a PEM block of kind {label}")
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except PARSE_FAULTS as error:
         raise SetupError(f"{path}: the PEM block {label} is damaged: {one_line(error)}") from error
+
+
+def _keep(path: Path, certificate: x509.Certificate, pile: _Pile) -> None:
+    fault = unreadable(certificate)
+    if fault is None:
+        pile.certificates.append((path.stem, certificate))
+    else:
+        pile.notes.append(skipped(path, fault))
+
+
+def skipped(path: Path, fault: str) -> str:
+    """:returns: the note about a certificate that is left out of a store."""
+    return f"{path}: skipped a certificate that cannot be read: {fault}"
 
 
 def read_key(path: Path, block: bytes, password: bytes | None) -> PrivateKey:
@@ -80,7 +95,7 @@ def read_key(path: Path, block: bytes, password: bytes | None) -> PrivateKey:
         raise SetupError(f"{path}: the private key is encrypted; name its password-file")
     try:
         key = load_pem_private_key(block, password if encrypted else None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except PARSE_FAULTS as error:
         if encrypted:
             raise SetupError(
                 f"{path}: the private key cannot be decrypted: wrong password, or damaged; check the password-file"

@@ -8,15 +8,16 @@ Which certificate belongs to which key is decided by the key itself.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, load_der_private_key, pkcs12
 
 from kwic.errors import MisuseError, SetupError
 from kwic.transport import der
 from kwic.transport.entries import (
+    PARSE_FAULTS,
     Contents,
     KeyEntry,
     PrivateKey,
@@ -25,8 +26,9 @@ from kwic.transport.entries import (
     ordered_chain,
     private_key_identity,
     public_key_bytes,
+    unreadable,
 )
-from kwic.transport.pem import usable_key
+from kwic.transport.pem import skipped, usable_key
 
 _DATA = bytes.fromhex("2a864886f70d010701")  # pkcs7-data
 _KEY_BAG = bytes.fromhex("2a864886f70d010c0a0101")
@@ -42,14 +44,18 @@ def read_pkcs12(file: Path, data: bytes, password: bytes | None) -> Store:
     try:
         loaded = pkcs12.load_pkcs12(data, password)
         named_keys = list(_keys(file, data, password or b""))
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except PARSE_FAULTS as error:
         raise SetupError(_complaint(file, data, password)) from error
-    certificates = [_named(item) for item in (loaded.cert, *loaded.additional_certs) if item is not None]
+    named = [_named(item) for item in (loaded.cert, *loaded.additional_certs) if item is not None]
+    certificates = [item for item in named if unreadable(item[1]) is None]
+    notes = tuple(
+        skipped(file, fault) for fault in (unreadable(item) for _, item in named) if fault is not None
+    )
     if loaded.key is not None:
         first = usable_key(file, loaded.key)
         if all(private_key_identity(key) != private_key_identity(first) for _, key in named_keys):
             named_keys.insert(0, ("", first))
-    return _matched(file, named_keys, certificates)
+    return replace(_matched(file, named_keys, certificates), notes=notes)
 
 
 def _complaint(file: Path, data: bytes, password: bytes | None) -> str:

@@ -11,7 +11,16 @@ from cryptography import x509
 
 from kwic.errors import SetupError
 from kwic.transport import jks, pem
-from kwic.transport.entries import Contents, KeyEntry, PrivateKey, Store, StoreFormat
+from kwic.transport.entries import (
+    PARSE_FAULTS,
+    Contents,
+    KeyEntry,
+    PrivateKey,
+    Store,
+    StoreFormat,
+    readable,
+    unreadable,
+)
 from kwic.transport.pkcs12 import read_pkcs12, write_pkcs12
 
 __all__ = [
@@ -68,8 +77,11 @@ def read_store(path: Path, data: bytes, password: bytes | None) -> Store:
 def _read_der_certificate(path: Path, data: bytes) -> Store | None:
     try:
         certificate = x509.load_der_x509_certificate(data)
-    except ValueError:
+    except PARSE_FAULTS:
         return None
+    fault = unreadable(certificate)
+    if fault is not None:
+        return Store(file=path, format=StoreFormat.PEM, notes=(pem.skipped(path, fault),))
     return Store(file=path, format=StoreFormat.PEM, certificates=((path.stem, certificate),))
 
 
@@ -125,8 +137,8 @@ def read_revocations(beside: Path) -> tuple[x509.CertificateRevocationList, ...]
             if pem.MARK in data:
                 found.extend(pem.read_pem(file, [(file, data)], None).crls)
             else:
-                found.append(x509.load_der_x509_crl(data))
-        except ValueError as error:
+                found.append(readable(x509.load_der_x509_crl(data)))
+        except PARSE_FAULTS as error:
             raise SetupError(
                 f"{file}: not a certificate revocation list: {pem.one_line(error)}; remove or replace it"
             ) from error

@@ -24,6 +24,10 @@ _OPTIONS = (
 _SESSION_ID = b"kwic"  # required by OpenSSL where client certificates and sessions meet
 
 
+_MODE_ENABLE_PARTIAL_WRITE = 1
+"""SSL_MODE_ENABLE_PARTIAL_WRITE of openssl/ssl.h; pyOpenSSL sets it and exports no name for it."""
+
+
 def make_context(policy: TlsPolicy, entry: KeyEntry | None) -> SSL.Context:
     """A context that speaks what the policy allows and presents a key.
 
@@ -33,6 +37,8 @@ def make_context(policy: TlsPolicy, entry: KeyEntry | None) -> SSL.Context:
     context = SSL.Context(SSL.TLS_METHOD)
     context.set_options(_OPTIONS)
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
+    # One SSL_write takes all that it is given, however many records that makes (SSL_CTX_set_mode(3)).
+    context.clear_mode(_MODE_ENABLE_PARTIAL_WRITE)
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)  # tickets need no memory here
     context.set_session_id(_SESSION_ID)
     context.set_timeout(SESSION_LIFETIME_S)

@@ -41,6 +41,9 @@ SERVER = AUTHORITY.issue(request("server", hosts=("example.com",), purposes=(SER
 CLIENT = AUTHORITY.issue(request("tenant101", purposes=(CLIENT_AUTH,)))
 RSA = AUTHORITY.issue(request("rsa", hosts=("rsa.example.com",)), use_rsa=True)
 TRUST = (("test-ca", AUTHORITY.certificate),)
+CRL = AUTHORITY.revoke([CLIENT.certificate], now_s=NOW_S, days=3).public_bytes(Encoding.DER)
+EC_PUBLIC_KEY = bytes.fromhex("06072a8648ce3d0201")
+ODD_PUBLIC_KEY = bytes.fromhex("06072a8648ce3d0205")
 SEALED = [StoreFormat.JKS, StoreFormat.JCEKS, StoreFormat.PKCS12]
 
 
@@ -344,6 +347,39 @@ class DamagedStoreTests(StoreTestCase):
             read_store(FILE, data, password)
         except SetupError as error:
             self.assertNotIn("\n", str(error))
+
+    def test_odd_certificates(self) -> None:
+        """A certificate with a key of an unknown kind is left out of a truststore with a note, and refused for a key."""
+        odd = AUTHORITY.certificate.public_bytes(Encoding.DER).replace(EC_PUBLIC_KEY, ODD_PUBLIC_KEY)
+        odd_pem = x509.load_der_x509_certificate(odd).public_bytes(Encoding.PEM)
+        self.assertIn("skipped a certificate that cannot be read", read_store(FILE, odd_pem, None).notes[0])
+        self.assertIn("skipped a certificate that cannot be read", read_store(FILE, odd, None).notes[0])
+        certificate = x509.load_der_x509_certificate(odd)
+        for store_format in SEALED:
+            store = read_store(FILE, encoded(store_format, trusted=(("odd", certificate),)), PASSWORD)
+            self.assertEqual(store.certificates, ())
+            self.assertIn("skipped a certificate that cannot be read", store.notes[0])
+        entry = KeyEntry(alias="odd", key=AUTHORITY.entry.key, chain=(certificate,))
+        text = self.refused(encoded(StoreFormat.JKS, entry))
+        self.assertIn("the certificate of the private key odd cannot be read", text)
+
+    @settings(max_examples=200, deadline=None)
+    @given(
+        st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=4)
+    )
+    def test_changed_revocation_list(self, changes) -> None:
+        """A changed revocation list is refused or read as a whole."""
+        data = bytearray(CRL)
+        for where, value in changes:
+            data[int(where * len(data))] = value
+        directory = Path(self.mktemp())
+        directory.mkdir(parents=True)
+        (directory / "x.crl").write_bytes(data)
+        try:
+            (crl,) = read_revocations(directory / "truststore.jks")
+        except SetupError:
+            return
+        self.assertIsNotNone(crl.issuer)
 
     def test_cut_short(self) -> None:
         """A Java or PKCS12 store that ends early is refused wherever it ends."""
