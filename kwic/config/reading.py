@@ -79,7 +79,9 @@ class Reading:
         found = []
         for element in parent.all(name):
             value = self.value(element, parse)
-            if value is not None:
+            if value is None:
+                self.address_lost()
+            else:
                 found.append((value, element.value_place))
         return found
 

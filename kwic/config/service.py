@@ -94,13 +94,14 @@ def _read_addresses(element: Element, kind: str, reading: Reading) -> dict[str, 
     ):
         addresses: Addresses = []
         for address, place in reading.values(element, tag, parse_address):
-            if address.scheme in schemes or not schemes:
-                addresses.append((address, place))
-            else:
+            if schemes and address.scheme not in schemes:
                 message = f"{_a(kind)} service cannot {verb} {address.scheme} addresses"
                 reading.report.error(place, message, _instead(address, schemes))
-        if len(addresses) < sum(1 for _ in element.all(tag)):
-            reading.address_lost()
+                reading.address_lost()
+            elif address in dict(addresses):
+                reading.report.warning(place, f"{address} is given twice", "remove one of them")
+            else:
+                addresses.append((address, place))
         found[f"{tag}s"] = tuple(address for address, _ in addresses)
         found[f"{tag}_places"] = tuple(place for _, place in addresses)
     return found

@@ -48,23 +48,6 @@ def unique_names(config: GatewayConfig) -> Iterator[Problem]:
             yield error(service.place, message, "give it a name of its own")
 
 
-def no_repetitions(config: GatewayConfig) -> Iterator[Problem]:
-    """No service lists an address twice."""
-    for service in config.services:
-        for addresses, places in (
-            (service.accepts, service.accept_places),
-            (service.connects, service.connect_places),
-            (service.balances, service.balance_places),
-        ):
-            seen: set[Address] = set()
-            for address, place in zip(addresses, places, strict=True):
-                if address in seen:
-                    yield error(
-                        place, f"service {shown(service.name)} lists {address} twice", "remove one of them"
-                    )
-                seen.add(address)
-
-
 def shared_sockets(config: GatewayConfig) -> Iterator[Problem]:
     """Whoever shares a socket can be told apart on it and agrees on TLS; the cluster shares with nobody."""
     found = listeners(config)
@@ -297,23 +280,25 @@ def settings_matter(config: GatewayConfig) -> Iterator[Problem]:
             and not any(end.is_tunnel for end in found)
         ):
             yield warning(service.place, "kwic:liveness has no effect: the service has no tunnel")
+        if service.cross_sites and not any(end.listens and end.address.is_websocket for end in found):
+            message = "<cross-site-constraint> has no effect: browsers open WebSockets, and the service accepts none"
+            yield warning(service.place, message)
 
 
 CHECKS: tuple[Check, ...] = (
     unique_names,
-    no_repetitions,
     shared_sockets,
     sockets_told_once,
     destinations,
     tunnels_make_sense,
     names_served_once,
-    balances_fit,
     cluster_is_safe,
     cluster_connects,
     proxy_ports,
 )
 ABSENCES: tuple[Check, ...] = (
     keys_are_there,
+    balances_fit,
     balancers_exist,
     local_pipes_meet,
     constraints_can_be_met,

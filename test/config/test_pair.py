@@ -65,7 +65,7 @@ class PairTests(SynchronousTestCase):
         """A name that nobody in the files serves costs a warning: its tenant may be in another file."""
         found = said(load("multi-tenant/cloud-config.xml"), load("multi-tenant/tenant101-config.xml"))
         self.assertEqual(len(found), 1)
-        self.assertTrue(found[0].startswith("warning: service “Service C”"))
+        self.assertTrue(found[0].startswith("warning: service “proxy service C”"))
 
     def test_wrong_partner(self) -> None:
         """Sides of different scenarios do not fit."""
