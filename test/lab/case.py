@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import inf
 
 from test.lab.feed import Feed
+from test.lab.meter import Reading
 from test.lab.verdict import Row, Window
 
 HOLD_S = 7.0  # longer than silence may go unnoticed (5 s), so that what comes after is seen too
@@ -49,8 +50,22 @@ class Case:
         self.notes: list[str] = []
         self.flaws: list[str] = []
         self.start_up_s: float | None = None
+        self.other_work = 0.0
+        self.used: dict[str, float] = {}
         self._missing = missing
         self._say = say
+
+    def processors(self, before: Reading, after: Reading, names: Mapping[int, str]) -> None:
+        """Note who used the processors meanwhile.
+
+        :param names: process id → instance.
+        """
+        time_s = after.at_s - before.at_s
+        self.other_work = after.other_work(before)
+        self.used = {
+            name: (after.ours_s.get(pid, 0.0) - before.ours_s.get(pid, 0.0)) / time_s
+            for pid, name in names.items()
+        }
 
     def mark(self, text: str) -> None:
         """Say what happens now."""

@@ -45,7 +45,7 @@ class Feed:
         argv = [sys.executable, "-m", "test.lab.load", f"--rate={rate}", f"--seconds={seconds}", *aims, *more]
         # before everything else in the queue for the processor: its own delays would be counted as stalls
         self._process = subprocess.Popen(
-            self._machine.inside(["nice", "-n", "-15", *argv]),
+            self._machine.inside(["nice", "-n", "-5", *argv]),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log.open("ab"),

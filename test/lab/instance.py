@@ -72,6 +72,12 @@ class Instance:
         return self._process is not None and self._process.poll() is None
 
     @property
+    def pid(self) -> int:
+        """Its process id."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def accepting(self) -> bool:
         """Whether its port takes a connection."""
         try:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from test.lab import programs
+from test.lab import meter, programs
 from test.lab.case import Case
 from test.lab.faults import Fault
 from test.lab.feed import Feed
@@ -199,6 +199,7 @@ class Laboratory:
     def _run_one(self, fault: Fault) -> None:
         case = Case(fault.full_name, fault.row, self.feed, self.missing, self._say, self.settings.hold_s)
         self.cases.append(case)
+        before = meter.read()
         time.sleep(SETTLE_S / 2)
         try:
             fault.act(self, case, fault.victims)
@@ -208,6 +209,7 @@ class Laboratory:
             self._repair()
         time.sleep(SETTLE_S)
         case.end_s = time.monotonic()
+        case.processors(before, meter.read(), {i.pid: i.name for i in self._instances.values()})
         time.sleep(DRAIN_S)
         self._say(summary(self._verdict(case, [])))
 
@@ -237,6 +239,8 @@ class Laboratory:
         verdict.start_up_s = case.start_up_s
         verdict.notes = case.notes
         verdict.flaws += case.flaws
+        verdict.other_work = case.other_work
+        verdict.processors = case.used
         return verdict
 
     def close(self) -> None:

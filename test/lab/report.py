@@ -36,12 +36,14 @@ def line(verdict: Verdict) -> str:
 
 def aside(verdict: Verdict) -> str:
     """What counts apart, in one line."""
+    used = ", ".join(f"{name} {share:.2f}" for name, share in verdict.processors.items())
     return (
         f"{verdict.fault}: typical stall {verdict.typical_s * 1000:.0f} ms; in flight at the moment of the fault "
         f"{verdict.in_flight} ({verdict.in_flight_failed} cut); to the broken instance itself {verdict.own} "
         f"({verdict.own_failed} failed); to the instance while it came back {verdict.returning} "
         f"({verdict.returning_failed} failed, longest stall {verdict.returning_stall_s:.2f} s); "
-        f"start-up {seconds(verdict.start_up_s)}; the load's own delay up to {verdict.lag_s * 1000:.0f} ms"
+        f"start-up {seconds(verdict.start_up_s)}; the load's own delay up to {verdict.lag_s * 1000:.0f} ms; "
+        f"longest stalls, by the time since the fault: {', '.join(verdict.longest)}; processors used: {used}; by other work on this computer {verdict.other_work:.1f}"
     )
 
 

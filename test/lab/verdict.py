@@ -18,6 +18,7 @@ from math import inf
 
 from test.lab.load import CLOSED, OK, REFUSED, RESET, SHED, SILENT, UNANSWERED, UNREACHABLE, WRONG
 
+LONGEST = 5  # of the longest stalls are told one by one
 NOT_ACCEPTED = {REFUSED, UNREACHABLE, UNANSWERED}
 
 
@@ -121,6 +122,9 @@ class Verdict:
     whole_s: float | None = None
     start_up_s: float | None = None
     lag_s: float = 0.0
+    other_work: float = 0.0
+    processors: dict[str, float] = field(default_factory=dict)
+    longest: list[str] = field(default_factory=list)
     examples: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     flaws: list[str] = field(default_factory=list)
@@ -190,6 +194,12 @@ def judge(
         verdict.lag_s = max(verdict.lag_s, probe.lag_s)
         verdict.wrong += probe.outcome == WRONG
         count(verdict, probe, kind_of(probe, everything, row.grace_s), stalls)
+    living = [probe for probe in probes if kind_of(probe, everything, row.grace_s) == "living"]
+    for probe in sorted(living, key=lambda probe: -probe.stall_s)[:LONGEST]:
+        at_s = probe.start_s - (windows[0].begun_s if windows else living[0].start_s)
+        verdict.longest.append(
+            f"{probe.stall_s:.2f} s at {at_s:+.2f} s to {probe.target} through {probe.exit or '?'}"
+        )
     if stalls:
         verdict.typical_s = sorted(stalls)[len(stalls) // 2]
         verdict.stall_s = max(stalls)
