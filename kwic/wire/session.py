@@ -271,7 +271,6 @@ class Session:
         for entry in self._streams.values():
             entry.window.release()
         self._streams.clear()
-        self._unacknowledged.clear()
 
     def take_output(self) -> list[bytes | bytearray | memoryview]:
         """What is to be written, in order: headers, and payload objects as they were given to `send`.

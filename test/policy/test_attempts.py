@@ -320,4 +320,4 @@ class PlanPropertyTests(SynchronousTestCase):
 
     def test_any_history(self) -> None:
         """The plan always ends in time, with one outcome, and leaves nothing open."""
-        run_state_machine_as_test(PlanMachine, settings=settings(max_examples=200, deadline=None))
+        run_state_machine_as_test(PlanMachine, settings=settings(max_examples=100, deadline=None))

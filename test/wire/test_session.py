@@ -85,7 +85,9 @@ class OpenTests(SessionCase):
 
     def test_numbers(self) -> None:
         """The dialler's streams are odd, the listener's even, and each begins with a SYN."""
+        self.assertEqual(self.session.output_bytes, 0)
         self.assertEqual([self.session.open(), self.session.open()], [1, 3])
+        self.assertEqual(self.session.output_bytes, 24)
         self.assertEqual(written(self.session), update(1, 0, SYN) + update(3, 0, SYN))
         self.assertEqual(Session(dialer=False).open(), 2)
         self.assertEqual((self.session.streams, self.session.counters.streams_opened), (2, 2))

@@ -8,11 +8,16 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from kwic.errors import ProtocolError
 from kwic.wire.yamux import (
+    CREDIT_MAXIMUM_BYTES,
     FRAME_READ_MAXIMUM_BYTES,
+    FRAME_WRITTEN_MAXIMUM_BYTES,
+    INITIAL_WINDOW_BYTES,
+    STREAM_MAXIMUM,
     Flag,
     Frame,
     FrameReader,
     FrameType,
+    GoAwayCode,
     MalformedFrameError,
     Payload,
     header,
@@ -52,6 +57,22 @@ frames = st.one_of(
     st.builds(ping, st.integers(0, 2**32 - 1), st.sampled_from([Flag.SYN, Flag.ACK])),
     st.builds(go_away, st.integers(0, 2**32 - 1)),
 )
+
+
+class NumberTests(SynchronousTestCase):
+    """The numbers of the specification."""
+
+    def test_numbers(self) -> None:
+        """Types, flags and codes are those that every peer knows."""
+        self.assertEqual(
+            {one.name: one for one in FrameType}, {"DATA": 0, "WINDOW_UPDATE": 1, "PING": 2, "GO_AWAY": 3}
+        )
+        self.assertEqual({one.name: one for one in Flag}, {"NONE": 0, "SYN": 1, "ACK": 2, "FIN": 4, "RST": 8})
+        self.assertEqual(
+            {one.name: one for one in GoAwayCode}, {"NORMAL": 0, "PROTOCOL_ERROR": 1, "INTERNAL_ERROR": 2}
+        )
+        self.assertEqual((INITIAL_WINDOW_BYTES, FRAME_WRITTEN_MAXIMUM_BYTES), (262_144, 262_144))
+        self.assertEqual((STREAM_MAXIMUM, CREDIT_MAXIMUM_BYTES), (2**32 - 1, 2**32 - 1))
 
 
 class HeaderTests(SynchronousTestCase):
@@ -94,8 +115,10 @@ class FrameReaderTests(SynchronousTestCase):
         self.assertIs(payload.data.obj, chunk)
 
     def test_small_piece_is_a_copy(self) -> None:
-        """A few bytes out of a large read do not hold that read in memory."""
-        [_, small, _, large] = read(FrameReader(), data(3, b"few") + data(5, bytes(1000)))
+        """A piece of less than an eighth of its read does not hold that read in memory."""
+        share = 8 * 100 - 12 - 12 - 99
+        [_, small, _, _] = read(FrameReader(), data(3, bytes(99)) + data(5, bytes(share)))
+        [_, large, _, _] = read(FrameReader(), data(3, bytes(100)) + data(5, bytes(share - 1)))
         self.assertIsInstance(small.data, bytes)
         self.assertIsInstance(large.data, memoryview)
 
