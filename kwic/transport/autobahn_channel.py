@@ -41,6 +41,8 @@ BAD_GATEWAY = 1014
 _SENDABLE_BELOW_3000 = frozenset({1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014})
 _REASON_BYTES = 123
 """What is left of a control frame's 125 bytes after the code."""
+PIECE_BYTES = 2048
+"""What Autobahn is given at a time among frames smaller than this: with a whole read of tiny ones it would be busy copying."""
 _CLOSE, _PING, _BINARY, _TEXT = 8, 9, 2, 1
 
 
@@ -130,6 +132,11 @@ class _AutobahnChannel:
     reject_text = False
     _paused = False
     _consuming = False
+    _waiting = b""
+    """What was read and not given to Autobahn yet, from ``_position`` on."""
+    _position = 0
+    _frame_bytes = 0
+    """How long the last frame was."""
     _failure: str | None = None
     _close_received = False
 
@@ -137,7 +144,8 @@ class _AutobahnChannel:
 
     def receive(self, data: bytes) -> None:
         if self.state != self.STATE_CLOSED:
-            self.data = self.data + data if self.data else data
+            left = self._waiting[self._position :]
+            self._waiting, self._position = left + data if left else data, 0
             self._consume()
 
     def send(self, data: bytes, *, text: bool = False) -> None:
@@ -149,23 +157,23 @@ class _AutobahnChannel:
             self.sendFrame(opcode=_PING)
 
     def send_close(self, code: int, reason: str) -> None:
-        self.sendCloseFrame(code=code, reasonUtf8=_truncated(reason))
+        self.sendCloseFrame(code=code, reasonUtf8=truncated_reason(reason))
 
     def pause(self) -> None:
         self._paused = True
 
     def resume(self) -> None:
         self._paused = False
-        if self.data:
+        if self.pending:
             self._consume()
 
     def stop(self) -> None:
         self.state = self.STATE_CLOSED
-        self.data = b""
+        self.data = self._waiting = b""
 
     @property
     def pending(self) -> bool:
-        return bool(self.data)
+        return bool(self.data) or self._position < len(self._waiting)
 
     def shake(self, head: bytes) -> None:
         """Take the other end's part of the handshake, a whole head and nothing else.
@@ -183,14 +191,25 @@ class _AutobahnChannel:
             return  # called from within a delivery: the loop below goes on
         self._consuming = True
         try:
-            while (
-                not self._paused
-                and self.state in (self.STATE_OPEN, self.STATE_CLOSING)
-                and self.processData()
-            ):
-                pass
+            more = bool(self.data)
+            while not self._paused and self.state in (self.STATE_OPEN, self.STATE_CLOSING):
+                if not (more or self._feed()):
+                    return
+                more = self.processData()
         finally:
             self._consuming = False
+
+    def _feed(self) -> bool:
+        """Give Autobahn what waits; among small frames in pieces, as it copies what is left of its buffer for each frame."""
+        size = PIECE_BYTES if self._frame_bytes < PIECE_BYTES else len(self._waiting)
+        piece = self._waiting[self._position : self._position + size]
+        self._position += len(piece)
+        self.data = self.data + piece if self.data else piece
+        return bool(piece)
+
+    def onFrameBegin(self) -> None:
+        self._frame_bytes = self.current_frame.length
+        super().onFrameBegin()  # type: ignore[misc]
 
     # -- what Autobahn calls -----------------------------------------------------------------------------------------------
 
@@ -280,7 +299,7 @@ class _AutobahnChannel:
     websocket_protocol_in_use: str | None
 
 
-def _truncated(reason: str) -> bytes:
+def truncated_reason(reason: str) -> bytes:
     """A reason that fits into a Close frame, not cut within a character."""
     return reason.encode()[:_REASON_BYTES].decode(errors="ignore").encode()
 
@@ -294,14 +313,6 @@ class _ServerChannel(_AutobahnChannel, WebSocketServerProtocol):  # type: ignore
         return self.accept
 
 
-_OPTIONS: dict[str, Any] = {
-    "failByDrop": False,
-    "openHandshakeTimeout": 0,
-    "closeHandshakeTimeout": 0,
-    "autoPingInterval": 0,
-}
-
-
 class ServerChannels:
     """Makes the channels of a listener.
 
@@ -310,9 +321,6 @@ class ServerChannels:
 
     def __init__(self, clock: IReactorTime) -> None:
         self._factory = WebSocketServerFactory(reactor=clock, server="")
-        self._factory.setProtocolOptions(
-            versions=[int(WEBSOCKET_VERSION)], webStatus=False, allowNullOrigin=True, **_OPTIONS
-        )
 
     def open(
         self,
@@ -375,11 +383,11 @@ class ClientChannel(_AutobahnChannel, WebSocketClientProtocol):  # type: ignore[
             protocols=list(protocols),
         )
         factory = WebSocketClientFactory(reactor=clock, protocols=list(protocols), useragent="")
-        factory.setProtocolOptions(serverConnectionDropTimeout=0, **_OPTIONS)
         _prepare(self, factory, carrier, limit_bytes, reject_text)
 
-    def onConnecting(self, transport_details: object) -> ConnectingRequest:
-        return self._request
+    def startHandshake(self) -> None:
+        """Autobahn's own asks an empty hook, and formats the connection's details for a log that nobody keeps."""
+        self._actuallyStartHandshake(self._request)
 
     def onConnect(self, response: object) -> None:
         pass
@@ -406,3 +414,25 @@ def _prepare(
     channel.maxMessagePayloadSize = limit_bytes or 0  # type: ignore[attr-defined]
     channel.transport = carrier
     channel.connectionMade()
+
+
+def _fix_options(channel_class: Any, factory: Any, **options: Any) -> None:
+    """Set the options once for a class: Autobahn would copy each for each connection and format them for its log."""
+    factory.setProtocolOptions(
+        failByDrop=False, openHandshakeTimeout=0, closeHandshakeTimeout=0, autoPingInterval=0, **options
+    )
+    for name in channel_class.CONFIG_ATTRS:
+        value = getattr(factory, name)
+        setattr(channel_class, name, staticmethod(value) if callable(value) else value)
+    channel_class.CONFIG_ATTRS = ()
+
+
+_NO_CLOCK: Any = object()
+_fix_options(
+    _ServerChannel,
+    WebSocketServerFactory(reactor=_NO_CLOCK),
+    versions=[int(WEBSOCKET_VERSION)],
+    webStatus=False,
+    allowNullOrigin=True,
+)
+_fix_options(ClientChannel, WebSocketClientFactory(reactor=_NO_CLOCK), serverConnectionDropTimeout=0)
