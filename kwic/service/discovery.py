@@ -24,7 +24,7 @@ from kwic.errors import ProtocolError
 from kwic.service.cluster_port import ClusterPort, accept_uri, is_loopback
 from kwic.service.context import Context
 from kwic.service.dialling import Place
-from kwic.transport.multicast import join_group
+from kwic.transport.multicast import bind_address, join_group
 from kwic.wire.cluster_messages import Announce, decode_body, encode_body
 
 #: An announcement has some 150 bytes.
@@ -171,7 +171,7 @@ class Discovery(Service):
             ear.port = self._reactor.listenMulticast(
                 self._group.port,
                 ear,
-                interface=self._group.host,
+                interface=bind_address(self._group.host),
                 maxPacketSize=DATAGRAM_MAXIMUM_BYTES + 1,
                 listenMultiple=True,
             )

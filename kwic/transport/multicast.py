@@ -18,6 +18,15 @@ from twisted.internet.error import MulticastJoinError
 HOPS = 32
 
 
+def bind_address(group: str) -> str:
+    """
+    What to listen on for the datagrams of a group: the group itself, so that no others come.
+
+    An IPv6 group means something on one interface only, which cannot be said to `listenMulticast`: there, every address.
+    """
+    return "::" if ":" in group else group
+
+
 def join_group(port: Any, group: str, address: str) -> Deferred[None]:
     """
     Join a group on one interface, and send to it from there.

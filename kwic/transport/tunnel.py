@@ -171,7 +171,7 @@ class Tunnel(Protocol):
             self._closing = True
         elif self.transport is not None:
             if self.up and (chunks := self.session.take_output()):
-                self.transport.writeSequence(chunks)
+                self.transport.write(b"".join(chunks))
             self.transport.unregisterProducer()
             self.transport.loseConnection()
 
@@ -233,7 +233,7 @@ class Tunnel(Protocol):
                 chunks = self.session.take_output()
                 if not chunks:
                     break
-                self.transport.writeSequence(chunks)
+                self.transport.write(b"".join(chunks))
         finally:
             self._busy = False
         if self._closing:
@@ -336,7 +336,7 @@ class Tunnel(Protocol):
     def _broken(self, error: ProtocolError) -> None:
         """The peer broke a rule: say which, and close."""
         self.log.warn("tunnel to {peer}: closed, {error}", peer=self.peer, error=error)
-        self.transport.writeSequence(self.session.take_output())
+        self.transport.write(b"".join(self.session.take_output()))
         self._why = Failure(ConnectionLost(str(error)))
         self.transport.loseConnection()
         # A peer that breaks rules may also not answer a goodbye.

@@ -114,6 +114,8 @@ class SimTransport:
             self._producer.pauseProducing()
 
     def writeSequence(self, data: Sequence[bytes]) -> None:
+        for piece in data:
+            assert isinstance(piece, bytes), type(piece)  # as Twisted's TCP has it
         self.write(b"".join(data))
 
     def loseConnection(self) -> None:
