@@ -13,7 +13,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from twisted.internet.interfaces import IProtocolFactory
-from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from kwic.config.ends import End, Side, accept_ends, connect_ends
 from kwic.config.listen import Speech, listeners
@@ -40,6 +39,7 @@ from kwic.service.uplink import LIVENESS, Uplink, UplinkOptions
 from kwic.transport.endpoints import connect_endpoint
 from kwic.transport.tls import peer_identity
 from kwic.transport.websocket_server import WebSocketSite
+from kwic.transport.whole_tls import tls_factory
 
 #: The longest wait between two probes of a back end, where the configuration says nothing (configuration.md §7).
 RECOVERY_S = 5.0
@@ -211,9 +211,8 @@ class Assembly:
             credentials = self._context.credentials
             if credentials is None or not credentials.has_key:
                 raise SetupError(f"{socket.purpose}: TLS needs a keystore; add one under <security>")
-            factory = TLSMemoryBIOFactory(
-                credentials.server_options(socket.hosts, socket.tls), False, factory, reactor
-            )
+            creator = credentials.server_options(socket.hosts, socket.tls)
+            factory = tls_factory(creator, client=False, wrapped=factory, clock=reactor)
         return Listener(reactor, socket.host, socket.port, factory, socket.purpose)
 
     def _site(self, socket: Socket) -> WebSocketSite:

@@ -19,7 +19,7 @@ from kwic.service.context import Context
 from kwic.service.dial import Dial
 from kwic.service.path import PathSource
 from kwic.service.recovery import Recovery
-from kwic.transport.leg import Leg
+from kwic.transport.leg import READ_BYTES, Leg
 from kwic.transport.negotiation import Acceptor
 from kwic.transport.relay import Relay
 from kwic.wire.socks5 import Rep
@@ -139,4 +139,5 @@ def set_bound(leg: Leg, pending_bytes: int) -> None:
     if hasattr(transport, "high_bytes"):
         transport.high_bytes = pending_bytes
     elif hasattr(transport, "bufferSize"):
-        transport.bufferSize = pending_bytes
+        # Twisted has one figure for this and for the size of a read: what waits may be one read more.
+        transport.bufferSize = max(pending_bytes, READ_BYTES)

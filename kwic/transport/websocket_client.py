@@ -25,7 +25,6 @@ from twisted.internet.interfaces import (
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
-from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -34,14 +33,17 @@ from kwic.errors import MisuseError
 from kwic.policy.forward_proxy import Proxy
 from kwic.policy.redirect import STATUSES, AskAgain, Redirection, Refuse
 from kwic.transport.attempt import Attempt, within
-from kwic.transport.autobahn_channel import ClientChannel
+from kwic.transport.autobahn_channel import Channel, ClientChannel
 from kwic.transport.connect_error import ConnectError, WebSocketRefusedError, Why, explain
 from kwic.transport.connection_log import ConnectionEntry, ConnectionLog, Layer, Role, address_text
+from kwic.transport.lean_channel import LeanChannel
 from kwic.transport.name_endpoint import address_endpoint, resolve
 from kwic.transport.proxy_connect import ProxyEndpoint
 from kwic.transport.race import Contender, Race
 from kwic.transport.websocket_transport import DEFAULT_MESSAGE_LIMIT_BYTES, WebSocketTransport
+from kwic.transport.whole_tls import tls_factory
 from kwic.wire.http_head import HeadReader, HttpError, ResponseHead, parse_response, render_request
+from kwic.wire.kwic_headers import TUNNEL_SUBPROTOCOL
 
 HOP_TIMEOUT_S = 5.0
 """For one hop: name, TCP, proxy, TLS and HTTP together."""
@@ -206,7 +208,7 @@ class WebSocketEndpoint:
         through: IProtocolFactory = attempt
         if target.secure:
             creator = self._client_options(target.host, self._tls)
-            through = TLSMemoryBIOFactory(creator, True, attempt, self._reactor)
+            through = tls_factory(creator, client=True, wrapped=attempt, clock=self._reactor)
         assert target.port is not None
         below: IStreamClientEndpoint
         if proxy is None:
@@ -330,13 +332,13 @@ class _Dialled(Protocol):
                 )
             )
 
-    def _open(
-        self, channel: ClientChannel, subprotocol: str | None, answer: ResponseHead, rest: bytes
-    ) -> None:
+    def _open(self, channel: Channel, subprotocol: str | None, answer: ResponseHead, rest: bytes) -> None:
         protocol = self._factory.buildProtocol(self.transport.getPeer())
         if protocol is None:
             self._fail(ConnectError(f"nobody wants the connection to {self._target}", Why.CANCELLED))
             return
+        if subprotocol == TUNNEL_SUBPROTOCOL:
+            channel = LeanChannel(self.transport, client=True)
         self._websocket = channel.user = WebSocketTransport(
             self._reactor,
             self.transport,

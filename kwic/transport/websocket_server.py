@@ -35,8 +35,9 @@ from zope.interface import implementer
 from kwic.config.model import CrossSite
 from kwic.errors import MisuseError, SetupError
 from kwic.policy.origin import origin_allowed
-from kwic.transport.autobahn_channel import ServerChannels
+from kwic.transport.autobahn_channel import Channel, ServerChannels
 from kwic.transport.connection_log import ConnectionEntry, ConnectionLog, Layer, Role, address_text
+from kwic.transport.lean_channel import LeanChannel
 from kwic.transport.websocket_transport import DEFAULT_MESSAGE_LIMIT_BYTES, WebSocketTransport
 from kwic.wire.http_head import (
     Headers,
@@ -47,6 +48,7 @@ from kwic.wire.http_head import (
     render_answer,
     render_head,
 )
+from kwic.wire.kwic_headers import TUNNEL_SUBPROTOCOL
 from kwic.wire.upgrade_request import canonical_authority, read_target, read_upgrade
 
 HANDSHAKE_TIMEOUT_S = 5.0
@@ -372,7 +374,7 @@ class _Connection(Protocol):
 
     def _open(self, answer: Accept, request: RequestHead, asked: UpgradeRequest, rest: bytes) -> None:
         transport = self.transport
-        channel = self._site.channels.open(
+        channel: Channel = self._site.channels.open(
             transport,
             request,
             subprotocol=answer.subprotocol,
@@ -381,6 +383,8 @@ class _Connection(Protocol):
             reject_text=answer.reject_text,
         )
         self._settled()
+        if answer.subprotocol == TUNNEL_SUBPROTOCOL:
+            channel = LeanChannel(transport, client=False)
         self._websocket = channel.user = WebSocketTransport(
             self._site.clock,
             transport,

@@ -1,0 +1,152 @@
+"""
+The frames of an open tunnel, without Autobahn: after its handshake this channel takes its place on tunnels, where the price is per message.
+
+It does what `autobahn_channel.Channel` asks for, for binary messages of any length whose boundaries mean nothing. Every other WebSocket stays with
+Autobahn; the tests have each decode what the other encodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from kwic.transport.autobahn_channel import (
+    INVALID_PAYLOAD,
+    NO_CODE,
+    PROTOCOL_ERROR,
+    ChannelUser,
+    is_close_code,
+    truncated_reason,
+)
+from kwic.transport.masking import Keys, mask
+from kwic.wire.frames import Control, FrameDecoder, FrameError, Opcode, close_payload, frame_header
+
+
+class LeanChannel:
+    """
+    The frames of one connection.
+
+    :param carrier: written to.
+    :param client: whether we are the client, who masks.
+    """
+
+    user: ChannelUser
+
+    def __init__(self, carrier: Any, *, client: bool) -> None:
+        self._carrier = carrier
+        self._keys = Keys() if client else None
+        self._decoder = FrameDecoder(masked=not client, mask=mask)
+        self._paused = False
+        self._consuming = False
+        self._stopped = False
+        self._closing = False
+        self._close_received = False
+        self._waiting: list[bytes] = []
+
+    # -- receiving ----------------------------------------------------------------------------------------------------------
+
+    def receive(self, data: bytes) -> None:
+        """Take what was read from the connection."""
+        if self._stopped:
+            return
+        if self._paused or self._consuming:
+            self._waiting.append(data)
+        else:
+            self._consume(data)
+
+    def pause(self) -> None:
+        """Deliver nothing until `resume`."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Deliver what waits, then what comes."""
+        self._paused = False
+        while self._waiting and not self._paused and not self._consuming:
+            self._consume(self._waiting.pop(0))
+
+    def stop(self) -> None:
+        """Deliver nothing ever again."""
+        self._stopped = True
+        self._waiting.clear()
+
+    @property
+    def pending(self) -> bool:
+        """Whether there are bytes that wait for `resume`."""
+        return bool(self._waiting)
+
+    def _consume(self, data: bytes) -> None:
+        self._consuming = True
+        try:
+            for item in self._decoder.receive(data):
+                if type(item) is Control:
+                    self._control(item)
+                elif not self._closing:
+                    self.user.message_received(item, False)  # type: ignore[arg-type]
+                if self._stopped:
+                    return
+        except FrameError as error:
+            self._fail(error.code, str(error))
+        finally:
+            self._consuming = False
+
+    def _control(self, control: Control) -> None:
+        if control.opcode is Opcode.PING:
+            self._write(Opcode.PONG, control.payload)
+        elif control.opcode is Opcode.CLOSE and not self._close_received:
+            self._close(control.payload)
+
+    def _close(self, payload: bytes) -> None:
+        """The other end closes (RFC 6455 5.5.1)."""
+        code = int.from_bytes(payload[:2], "big") if payload else NO_CODE
+        if payload and (len(payload) == 1 or not is_close_code(code)):
+            self._fail(PROTOCOL_ERROR, "the Close has no proper code")
+            return
+        try:
+            reason = payload[2:].decode()
+        except UnicodeDecodeError:
+            self._fail(INVALID_PAYLOAD, "the reason of the Close is not UTF-8")
+            return
+        self._close_received = True
+        if not self._closing:
+            self._write(Opcode.CLOSE, payload[:2])
+            self._closing = True
+        self.user.close_received(code, reason)
+
+    def _fail(self, code: int, why: str) -> None:
+        if not self._closing:
+            self.send_close(code, why)
+            self.user.channel_failed(code, why)
+        else:
+            self.stop()
+
+    # -- sending ------------------------------------------------------------------------------------------------------------
+
+    def send(self, data: bytes, *, text: bool = False) -> None:
+        """Write one message."""
+        if not self._closing:
+            self._write(Opcode.TEXT if text else Opcode.BINARY, data)
+
+    def send_pieces(self, pieces: Iterable[Any]) -> None:
+        """Write one message whose payload is in pieces."""
+        if self._closing:
+            return
+        payload = b"".join(pieces)
+        self._write(Opcode.BINARY, payload)
+
+    def send_ping(self) -> None:
+        """Write a Ping."""
+        if not self._closing:
+            self._write(Opcode.PING, b"")
+
+    def send_close(self, code: int, reason: str) -> None:
+        """Write the Close frame; messages that come in from here on are dropped."""
+        if not self._closing:
+            self._write(Opcode.CLOSE, close_payload(code, truncated_reason(reason)))
+            self._closing = True
+
+    def _write(self, opcode: Opcode, payload: bytes) -> None:
+        if self._keys is None:
+            self._carrier.writeSequence((frame_header(opcode, len(payload), None), payload))
+            return
+        key = self._keys.next()
+        self._carrier.writeSequence((frame_header(opcode, len(payload), key), mask(payload, key)))
