@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IConsumer, IPushProducer, ITransport
 from twisted.internet.protocol import Factory
@@ -25,6 +27,8 @@ from test.transport.websocket_case import (
 )
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
+BOTH_SIDES = settings(deadline=None, suppress_health_check=[HealthCheck.differing_executors])
+"""The same properties are tried at the server's and at the client's."""
 
 
 @implementer(IPushProducer)
@@ -726,6 +730,69 @@ class ServerInactivityTests(OpenCase):
         self.assert_idle()
 
 
+class ServerPropertyTests(OpenCase):
+    """What holds whatever comes."""
+
+    @settings(BOTH_SIDES, max_examples=60)
+    @given(
+        st.lists(st.lists(st.binary(max_size=300), min_size=1, max_size=4), max_size=5),
+        st.lists(st.integers(1, 400), min_size=1),
+        st.booleans(),
+    )
+    def test_any_split(self, messages: list[list[bytes]], sizes: list[int], tunnel: bool) -> None:
+        """However messages are fragmented and cut into reads, with Pings in between, the bytes are the same."""
+        self.open_with(message_limit_bytes=None if tunnel else 131072)
+        data = b""
+        for fragments in messages:
+            for number, fragment in enumerate(fragments):
+                last = number == len(fragments) - 1
+                data += self.frame(BINARY if number == 0 else 0, fragment, fin=last) + self.frame(PING)
+        turn = 0
+        while data:
+            size = sizes[turn % len(sizes)]
+            self.peer.transport.other.protocol.dataReceived(data[:size])
+            data, turn = data[size:], turn + 1
+        whole = [b"".join(fragments) for fragments in messages]
+        self.assertEqual(self.ours.data, b"".join(whole))
+        if not tunnel:
+            self.assertEqual(self.ours.received, [message for message in whole if message])
+        self.assertIsNone(self.ours.lost)
+
+    @settings(BOTH_SIDES, max_examples=100)
+    @given(st.lists(st.binary(max_size=200), max_size=6), st.booleans())
+    def test_garbage(self, reads: list[bytes], tunnel: bool) -> None:
+        """Garbage is refused or waited for: no exception, at most one Close, and nothing left when the peer goes."""
+        self.open_with(message_limit_bytes=None if tunnel else 1000, reject_text=tunnel)
+        for data in reads:
+            self.send(data)
+        self.assertLessEqual([opcode for opcode, _ in self.heard()].count(CLOSE), 1)
+        self.peer.transport.abortConnection()
+        self.network.settle()
+        self.assertIsNotNone(self.ours.lost)
+        self.assert_idle()
+
+    @settings(BOTH_SIDES, max_examples=100)
+    @given(
+        st.lists(
+            st.tuples(st.integers(0, 15), st.booleans(), st.booleans(), st.binary(max_size=130)), max_size=6
+        )
+    )
+    def test_frames_of_any_kind(self, frames: list[tuple[int, bool, bool, bytes]]) -> None:
+        """Frames in any order are delivered or refused; after a refusal nothing is delivered."""
+        self.open_with(message_limit_bytes=1000)
+        refused = None
+        for opcode, fin, masked, payload in frames:
+            self.send(self.frame(opcode, payload, fin=fin, masked=masked))
+            if refused is not None:
+                self.assertEqual(len(self.ours.received), refused)
+            elif self.transport.disconnecting:
+                refused = len(self.ours.received)
+        self.peer.transport.abortConnection()
+        self.network.settle()
+        self.assertIsNotNone(self.ours.lost)
+        self.assert_idle()
+
+
 # -- the same for the dialling side ---------------------------------------------------------------------------------------
 
 
@@ -781,3 +848,7 @@ class ClientPauseTests(ClientSide, ServerPauseTests):
 
 class ClientInactivityTests(ClientSide, ServerInactivityTests):
     """``ws.inactivity.timeout``, dialled."""
+
+
+class ClientPropertyTests(ClientSide, ServerPropertyTests):
+    """What holds whatever comes, dialled."""
