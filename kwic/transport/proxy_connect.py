@@ -23,7 +23,7 @@ from kwic.policy.forward_proxy import Proxy, proxy_for
 from kwic.transport.attempt import Attempt, within
 from kwic.transport.connect_error import ConnectError, Why
 from kwic.transport.name_endpoint import tcp_endpoint
-from kwic.wire.http_head import HeadReader, HttpError, ResponseHead, parse_response, render_request
+from kwic.wire.http_head import HeadReader, HttpError, ResponseHead, parse_response, printable, render_request
 
 __all__ = ["Proxy", "ProxyEndpoint", "ProxyRefusedError", "proxy_for"]
 
@@ -63,7 +63,7 @@ def refusal(answer: ResponseHead, target: str, proxy: Proxy) -> ProxyRefusedErro
     """:returns: what the answer of a proxy that opened no tunnel comes to."""
     said = f"{answer.status} {answer.reason}".rstrip()
     if answer.status == _WANTS_CREDENTIALS:
-        challenge = answer.headers.get("proxy-authenticate") or "no scheme named"
+        challenge = printable(answer.headers.get("proxy-authenticate") or "no scheme named")
         what = (
             "wants credentials" if proxy.user is None else f"does not accept the credentials of {proxy.user}"
         )
@@ -71,7 +71,7 @@ def refusal(answer: ResponseHead, target: str, proxy: Proxy) -> ProxyRefusedErro
     elif answer.status == _FORBIDDEN:
         text = f"proxy {proxy} does not allow connections to {target} ({said})"
     else:
-        cause = answer.headers.get("x-squid-error")
+        cause = printable(answer.headers.get("x-squid-error") or "")
         text = f"proxy {proxy} opened no connection to {target} ({said}{f'; {cause}' if cause else ''})"
     return ProxyRefusedError(text, answer.status)
 

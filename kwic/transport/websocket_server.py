@@ -28,7 +28,7 @@ from twisted.internet.interfaces import (
     ITCPTransport,
 )
 from twisted.internet.protocol import Protocol, connectionDone
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -37,6 +37,7 @@ from kwic.errors import MisuseError, SetupError
 from kwic.policy.origin import origin_allowed
 from kwic.transport.autobahn_channel import Channel, ServerChannels
 from kwic.transport.connection_log import ConnectionEntry, ConnectionLog, Layer, Role, address_text
+from kwic.transport.judgement import CertificateRefused
 from kwic.transport.lean_channel import LeanChannel
 from kwic.transport.websocket_transport import DEFAULT_MESSAGE_LIMIT_BYTES, WebSocketTransport
 from kwic.wire.http_head import (
@@ -57,6 +58,8 @@ MAXIMUM_HANDSHAKES = 1000
 """Connections that are not open yet, per site: with TLS about 100 KiB each."""
 ANSWER_TIMEOUT_S = 2.0
 """How long a refused client may take to read its answer and leave."""
+REFUSAL_LOG_S = 1.0
+"""A refused client certificate is logged at most so often; the others are on level debug."""
 ANY_HOST = "*"
 
 
@@ -157,6 +160,7 @@ class WebSocketSite:
         self._maximum_handshakes = maximum_handshakes
         self._routes: dict[tuple[str, str], _Entry] = {}
         self._handshakes: dict[_Connection, None] = {}
+        self._refusal_logged_s: float | None = None
 
     # -- routes ------------------------------------------------------------------------------------------------------------
 
@@ -240,6 +244,16 @@ class WebSocketSite:
             next(iter(self._handshakes)).abort("too many connections are shaking hands")
         self._handshakes[connection] = None
 
+    def certificate_refused(self, peer: str, why: str) -> None:
+        """A client showed a certificate that we do not accept: worth a line, though not one for each of a flood."""
+        now_s = self.clock.seconds()
+        is_due = self._refusal_logged_s is None or now_s - self._refusal_logged_s >= REFUSAL_LOG_S
+        self.log.emit(
+            LogLevel.warn if is_due else LogLevel.debug, "{peer} is refused: {why}", peer=peer, why=why
+        )
+        if is_due:
+            self._refusal_logged_s = now_s
+
     def settled(self, connection: _Connection) -> None:
         """A connection is open, or gone."""
         self._handshakes.pop(connection, None)
@@ -286,6 +300,8 @@ class _Connection(Protocol):
             if self._entry is not None:
                 end = self._websocket.end or reason
                 self._entry.closed(end.getErrorMessage())
+        elif reason.check(CertificateRefused):
+            self._site.certificate_refused(self._peer(), reason.getErrorMessage())
         else:
             self.log.debug("{peer} left: {why}", peer=self._peer(), why=reason.getErrorMessage())
 
@@ -319,7 +335,7 @@ class _Connection(Protocol):
         entry = self._site.find(target.authority, target.path)
         upgrade = read_upgrade(request)
         if not origin_allowed(upgrade.origin, entry.origins, entry.cross_sites):
-            raise HttpError(403, f"pages of {upgrade.origin} may not open WebSockets here")
+            raise HttpError(403, f"pages of {upgrade.origin!a} may not open WebSockets here")
         asked = UpgradeRequest(
             host=target.authority,
             path=target.path,

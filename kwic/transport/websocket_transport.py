@@ -41,6 +41,7 @@ from zope.interface import implementer
 
 from kwic.policy.inactivity import Inactivity, Verdict
 from kwic.transport.autobahn_channel import ABNORMAL, GOING_AWAY, NO_CODE, NORMAL, Channel
+from kwic.wire.http_head import printable
 
 MAXIMUM_MESSAGE_BYTES = 262144
 """What is written becomes messages of at most this: larger ones are slower (one read of the peer's is 64 KiB)."""
@@ -85,7 +86,7 @@ class WebSocketFailed(ConnectionLost):
 
 
 def _closed_text(how: str, code: int, reason: str) -> str:
-    return f"the WebSocket {how} ({code}{': ' if reason else ''}{reason})"
+    return f"the WebSocket {how} ({code}{': ' if reason else ''}{printable(reason)})"
 
 
 class _State(Enum):

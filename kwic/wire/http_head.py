@@ -174,7 +174,7 @@ def parse_response(head: bytes) -> ResponseHead:
     return ResponseHead(
         version=(int(match[1]), int(match[2])),
         status=int(match[3]),
-        reason=(match[4] or "").strip(),
+        reason=printable(match[4] or "").strip(),
         headers=headers,
     )
 
@@ -196,6 +196,11 @@ def _field(line: str) -> tuple[str, str]:
     if not _VALUE.match(value):
         raise HttpError(400, f"the header field {name} has control characters")
     return name.lower(), value.strip(" \t")
+
+
+def printable(text: str) -> str:
+    """:returns: a text of the other end's that may stand in a log: no line ends, no control sequences of terminals."""
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def render_head(start_line: str, fields: Iterable[tuple[str, str]]) -> bytes:

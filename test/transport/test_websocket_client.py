@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol
-from twisted.logger import globalLogPublisher
+from twisted.logger import LogLevel, formatEvent, globalLogPublisher
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
@@ -22,6 +22,7 @@ from kwic.transport.websocket_server import Accept, Redirect, Refuse, UpgradeReq
 from kwic.transport.websocket_transport import WebSocketClosed
 from test.transport.memory_network import MemoryNetwork, Recorder
 from test.transport.tls_ends import REQUIRED, Scene
+from test.transport.tls_ends import request as cert_request
 from test.transport.websocket_case import Route, accept_of
 
 A, B, C = "10.0.0.1", "10.0.0.2", "10.0.0.3"
@@ -564,6 +565,19 @@ class TlsTests(DialCase):
             Why.TLS,
         )
         self.assertIn("certificate", text)
+        self.assert_idle()
+
+    def test_a_certificate_that_we_refuse(self) -> None:
+        """A client with a certificate of a stranger's is worth a warning with the reason, at most one a second."""
+        self.secure_site(A, "cloud.example.com")
+        stranger = self.scene.onprem(self.scene.server_ca.issue(cert_request("eve")), name="eve")
+        for _ in range(3):
+            opened = self.dial(address("cloud.example.com", scheme="wss"), credentials=stranger)
+            self.fails(opened, Why.TLS)
+        lines = [str(formatEvent(e)) for e in self.events if e["log_level"] is LogLevel.warn]
+        self.assertEqual(
+            len([line for line in lines if "10.9.9.9" in line and "is refused: " in line]), 1, lines
+        )
         self.assert_idle()
 
     def test_no_tls_there(self) -> None:

@@ -388,6 +388,11 @@ class ServerEndTests(OpenCase):
         self.send(self.close_frame(1000))
         self.assertEqual(str(self.ours.lost.value), "the WebSocket closed (1000)")
 
+    def test_a_reason_for_the_log(self) -> None:
+        """A reason with line ends and terminal sequences in it stays one harmless line."""
+        self.send(self.close_frame(1011, b"a\nCLOSED: \x1b[2J"))
+        self.assertEqual(str(self.ours.lost.value), "the WebSocket failed (1011: a?CLOSED: ?[2J)")
+
     def test_we_close(self) -> None:
         """LoseConnection sends what was written, then Close 1000, and waits for the answer."""
         self.transport.write(b"last")

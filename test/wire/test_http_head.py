@@ -18,6 +18,7 @@ from kwic.wire.http_head import (
     parse_response,
     render_answer,
     render_head,
+    render_request,
 )
 
 REQUEST = b"GET /kwic HTTP/1.1\r\nHost: a.example.com\r\n\r\n"
@@ -92,6 +93,16 @@ class ParseTests(SynchronousTestCase):
         self.assertEqual((head.version, head.status, head.reason), ((1, 1), 404, "Not Found"))
         self.assertEqual(head.headers.all("a"), ("",))
         self.assertEqual(parse_response(b"HTTP/1.0 200\r\n\r\n").reason, "")
+
+    def test_a_reason_for_the_log(self) -> None:
+        """A reason that would move a terminal's cursor is shown without that."""
+        self.assertEqual(parse_response(b"HTTP/1.1 500 a\x9b2Jb\xfc\r\n\r\n").reason, "a?2Jbü")
+
+    def test_a_request_is_written_safely(self) -> None:
+        """A request is written when its target is one word."""
+        self.assertEqual(render_request("GET", "/a", [("A", "b")]), b"GET /a HTTP/1.1\r\nA: b\r\n\r\n")
+        for method, target in (("GET", "/a b"), ("GET", ""), ("GET", "/\r\n"), ("G T", "/"), ("GET", "/ü")):
+            self.assertRaises(MisuseError, render_request, method, target, [])
 
     def test_no_fields(self) -> None:
         """A head may have no fields at all."""
