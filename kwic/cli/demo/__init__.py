@@ -246,7 +246,7 @@ def status(stage: Stage, screen: Screen, _name: str = "") -> int:
     for player in stage.cast.players.values():
         pid = stage.processes[player.name].pid
         state = f"pid {pid}" if pid else "stopped"
-        screen.line(f"{player.name:<10}{player.address:<14}{state:<13}http://{player.admin}/status")
+        screen.line(f"{player.name:<10}{player.address:<17}{state:<13}http://{player.admin}/status")
     screen.line()
     for line in stage.picture().table(stage.cast.gateways):
         screen.line(line)
