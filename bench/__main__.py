@@ -17,6 +17,7 @@ from bench.experiments import scale, soak, stall
 from bench.install import install, wanted_packages
 from bench.lab import Lab
 from bench.measures import measures_of
+from bench.neighbours import DISTURBING, Neighbours
 from bench.options import default_cores, parser
 from bench.pair import Pair
 from bench.pairs import PAIRS
@@ -114,6 +115,7 @@ def perform(options: argparse.Namespace, given: Sequence[str]) -> int:
         machine=machine.describe(cores),
         versions=machine.versions(kinds),
     )
+    neighbours = Neighbours(cores)
     if options.scale:
         scale.raise_file_limit(options.scale, options.names)
     with Lab(cores=cores, keep=options.keep) as lab:
@@ -121,7 +123,14 @@ def perform(options: argparse.Namespace, given: Sequence[str]) -> int:
             made.sections = experiments(lab, options)
         else:
             made.results = table(lab, kinds, effort_of(options))
+    others = neighbours.share()
+    made.machine["used by other programs"] = f"{others:.0%} of these cores during the run"
     print(made.terminal())
+    if others >= DISTURBING:
+        print(
+            f"\nother programs used {others:.0%} of the cores meanwhile: trust CPU s/GB, not rates",
+            file=sys.stderr,
+        )
     written = report.write(made, options.out, dt.datetime.now(dt.UTC))
     print(f"\nwritten to {written.folder}{f'; {written.remark}' if written.remark else ''}", file=sys.stderr)
     if options.publish:

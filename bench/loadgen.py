@@ -213,8 +213,9 @@ class Loadgen:
                 assert process.stdin is not None and process.stdout is not None
                 opened = parse_lines(process.stdout.readline())
                 if not opened or opened[0]["ok"] != count:
+                    served = opened[0]["ok"] if opened else 0
                     raise MeasureError(
-                        f"only {opened[0]['ok'] if opened else 0} of {count} idle clients were served"
+                        f"only {served} of {count} idle clients were served in {limit_s:.0f} s"
                     )
                 yield Idle(count=count, opening_s=opened[0]["secs"])
                 rest, _ = process.communicate("\n", timeout=limit_s + hold_s + SPARE_S)

@@ -25,7 +25,6 @@ def describe(cores: Sequence[int]) -> dict[str, str]:
         "kernel": f"{platform.system()} {platform.release().split('-')[0]}",
         "distribution": _distribution(),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "load before": " ".join(f"{load:.2f}" for load in os.getloadavg()),
     }
 
 

@@ -16,6 +16,9 @@ from bench.pair import Pair
 LIMIT_S = 30.0
 """When a transfer or a series that should have taken a second or two is given up."""
 
+IDLE_LIMIT_S = 120.0
+"""When opening idle clients, one after the other, is given up."""
+
 PROBE_BYTES = 64_000_000
 """What the first bulk transfer of a pair moves, in all; its rate decides how much the measured ones move."""
 
@@ -167,7 +170,7 @@ def memory_of(pair: Pair, clients: int) -> dict[str, float]:
     resting = [gateway.rss_bytes() for gateway in pair.gateways]
     before = pair.anonymous_bytes()
     values = {metrics.REST.key: sum(resting) / MIB, metrics.REST_LARGER.key: max(resting) / MIB}
-    with pair.lab.loadgen.idle(pair.front_port, clients, LIMIT_S):
+    with pair.lab.loadgen.idle(pair.front_port, clients, IDLE_LIMIT_S):
         time.sleep(SETTLE_S)
         grown = pair.anonymous_bytes() - before
     if grown < 0:

@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
@@ -30,6 +30,7 @@ class ParseLinesTests(SynchronousTestCase):
         with self.assertRaisesRegex(MeasureError, "connect: Connection refused"):
             parse_lines('{"error":"connect: Connection refused"}\n')
 
+    @settings(deadline=None)
     @given(st.text(alphabet="abc{}:,", min_size=1))
     def test_garbage(self, text: str) -> None:
         """Anything that is no JSON object is refused, never misread."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -27,6 +27,7 @@ class SpreadTests(SynchronousTestCase):
         self.assertEqual(Spread.of([7.0]).percent, 0.0)
         self.assertEqual(Spread.of([0.0, 0.0]).percent, 0.0)
 
+    @settings(deadline=None)
     @given(st.lists(POSITIVE, min_size=1))
     def test_median_lies_inside(self, samples: list[float]) -> None:
         """The median is never outside the range."""
@@ -82,6 +83,7 @@ class ChangeTests(SynchronousTestCase):
 class SlopeTests(SynchronousTestCase):
     """Growth."""
 
+    @settings(deadline=None)
     @given(st.integers(-1000, 1000), st.integers(-1000, 1000))
     def test_straight_line(self, rise: int, start: int) -> None:
         """A straight line has its own slope."""
