@@ -150,9 +150,11 @@ class Cluster(Membership):
         self._cancel()
         if self.own == self._told:
             return
-        self._told = self.own
+        before, self._told = self._told or OwnState(), self.own
         self._told_s = self._reactor.seconds()
         self._counter += 1
+        if self.own.balances != before.balances:
+            self._say_balances()
         news = self._news()
         for neighbour in self._mesh.neighbours.values():
             for link in neighbour.links:
@@ -207,7 +209,7 @@ class Cluster(Membership):
     def neighbour_said(self, neighbour: Neighbour, message: Message) -> None:
         """A member says what it has to offer, or where others are."""
         if isinstance(message, Known):
-            self._mesh.told_of(message.accepts)
+            self._mesh.told_of(message.accepts, neighbour)
         if not isinstance(message, State) or message.incarnation != neighbour.incarnation:
             return
         before = neighbour.state
@@ -215,9 +217,11 @@ class Cluster(Membership):
             return
         neighbour.state = message
         neighbour.leaving = neighbour.leaving or message.leaving
-        blank = State(incarnation=0, counter=0)
+        before = before or State(incarnation=0, counter=0)
+        if message.balances != before.balances:
+            self._say_balances()
         if replace(message, incarnation=0, counter=0, load=0) != replace(
-            before or blank, incarnation=0, counter=0, load=0
+            before, incarnation=0, counter=0, load=0
         ):
             self.changed()
 
@@ -246,6 +250,20 @@ class Cluster(Membership):
         self.log.info("      member: {node} (this one)", node=self._context.node)
         for neighbour in self._mesh.neighbours.values():
             self.log.info("      member: {member}", member=neighbour.label)
+
+    def _say_balances(self) -> None:
+        self.log.info("Current shared balancer map:")
+        found: dict[str, list[str]] = {}
+        offers = [self.own.balances, *(member.balances for member in self.members())]
+        for balances in offers:
+            for balance, accepts in balances.items():
+                found.setdefault(balance, []).extend(accepts)
+        for balance, targets in found.items():
+            self.log.info(
+                "     balance URI: {balance}    target list: {targets}",
+                balance=balance,
+                targets=", ".join(targets),
+            )
 
 
 class MemberPath(TunnelPath):

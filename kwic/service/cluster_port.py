@@ -163,10 +163,20 @@ class ClusterPort:
 
     @property
     def accept(self) -> str:
-        """Where others reach us, as a URI; a wildcard stands for the address that they know us by. Empty when we take no links."""
-        for host, port in sorted(self.places, key=lambda place: is_link_local(place[0])):
-            return accept_uri(host, port)
-        return ""
+        """
+        Where others reach us, as a URI. Empty when we take no links.
+
+        A wildcard stands for the address that they know us by; so do addresses that mean something on one network link only.
+        """
+        found = sorted(self._listeners, key=lambda place: is_link_local(place[0]))
+        return self.accept_at(found[0][0]) if found else ""
+
+    def accept_at(self, host: str) -> str:
+        """Where those who reach us at one of our addresses find us, as a URI."""
+        port = dict(self._listeners.keys()).get(host)
+        if port is None:
+            return self.accept
+        return accept_uri("::" if is_link_local(host) else host, port)
 
     def place_of(self, accept: str, peer_host: str) -> Place | None:
         """
@@ -183,7 +193,7 @@ class ClusterPort:
         if address.scheme != "tcp" or not address.port or not is_ip(address.host):
             return None
         host = peer_host if ip_address(address.host).is_unspecified else address.host
-        if not is_ip(host):
+        if not is_ip(host) or (is_loopback(host) and not is_loopback(peer_host)):
             return None
         return host, address.port
 

@@ -126,8 +126,6 @@ class Dialling(ClientFactory):
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """TCP is connected."""
         self._connector = None
-        if self._stopped:
-            return None
         self.link = self._user.new_link(self)
         return self.link.tunnel
 

@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 
 from kwic.config.model import Address
 from kwic.errors import ProtocolError
-from kwic.service.cluster_port import ClusterPort, accept_uri, is_loopback
+from kwic.service.cluster_port import ClusterPort, is_loopback
 from kwic.service.context import Context
 from kwic.service.dialling import Place
 from kwic.transport.multicast import bind_address, join_group
@@ -142,9 +142,7 @@ class Discovery(Service):
                 self._announce(host, ear)
 
     def _announce(self, host: str, ear: _Ear) -> None:
-        accept = self._port.accept
-        if host in {place[0] for place in self._port.places}:
-            accept = accept_uri(host, dict(self._port.places)[host])
+        accept = self._port.accept_at(host)
         message = Announce(cluster=self._cluster, instance=self._context.instance, accept=accept)
         try:
             ear.say(encode_body(message))

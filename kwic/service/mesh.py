@@ -198,10 +198,11 @@ class Mesh(Service):
                 self.forget(dialling)
         return sum(not dialling.configured for dialling in self.diallings.values()) < LEARNT_MAXIMUM
 
-    def told_of(self, accepts: Sequence[str]) -> None:
-        """Another member says where others take links."""
+    def told_of(self, accepts: Sequence[str], teller: Neighbour) -> None:
+        """A member says where others take links."""
+        host = teller.links[0].peer_host
         for accept in accepts[:LEARNT_MAXIMUM]:
-            place = self._port.place_of(accept, "")
+            place = self._port.place_of(accept, host)
             if place is not None:
                 self.learn(place)
 
@@ -284,7 +285,9 @@ class Mesh(Service):
                 continue
             if place is not None and other.place == place:
                 if other.incarnation > hello.incarnation:
-                    link.close("a later start of the same node is here already")
+                    why = "a later start of the same node is here already"
+                    self._complain(link, why)
+                    link.close(why)
                     return
                 self._replace(other)
             elif other.node == hello.node:
@@ -393,4 +396,5 @@ class _Door(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """The tunnel of a new link."""
-        return self._mesh.accept_link(addr).tunnel if addr is not None else None
+        assert addr is not None
+        return self._mesh.accept_link(addr).tunnel

@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from kwic.config.address import parse_address
 from kwic.config.model import Cluster as ClusterConfig
+from kwic.config.model import bracketed
 from kwic.config.problem import Place
 from kwic.service.cluster import Cluster
 from kwic.service.context import Context
@@ -63,7 +64,7 @@ class ClusterCase(SynchronousTestCase):
         """A member on a host of its own, not started."""
         config = cluster_config(
             *connects,
-            accepts=(f"tcp://{address}:{PORT}",) if accepts is None else accepts,
+            accepts=(f"tcp://{bracketed(address)}:{PORT}",) if accepts is None else accepts,
             name=cluster,
             insecure=insecure,
         )

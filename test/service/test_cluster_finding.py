@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import random
+from types import SimpleNamespace
 from typing import Any
 
+import ifaddr
+from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import DatagramProtocol
 
 from kwic.errors import SetupError
@@ -248,6 +251,53 @@ class ReturnTests(ClusterCase):
         for name in "abc":
             self.assertEqual(self.nodes(name), ["same", "same"])
 
+    def test_two_at_one_address(self) -> None:
+        """Of two members that claim the same address the later start stays, and the other is complained of."""
+        self.start("a", "10.0.0.1")
+        self.pass_time(1)
+        names = FixedNames(interfaces={"eth0": ("10.0.0.9",)})
+        for name, address in (("b", "10.0.0.2"), ("c", "10.0.0.3")):
+            self.start(
+                name,
+                address,
+                "tcp://10.0.0.1:5941",
+                accepts=("tcp://@eth0:5941",),
+                addresses=(address, "10.0.0.9"),
+                names=names,
+            )
+            self.pass_time(1)
+        self.pass_time(30)
+        self.assertEqual(self.nodes("a"), ["c"])
+        self.assertEqual(len(self.lines("a later start of the same node is here already")), 1)
+
+    def test_loopback_is_not_told_to_others(self) -> None:
+        """A loopback address means something to those who are on loopback too."""
+        self.start("a", "127.0.0.7")
+        self.start("b", "127.0.0.8", "tcp://127.0.0.7:5941")
+        self.start("c", "127.0.0.9", "tcp://127.0.0.7:5941")
+        self.pass_time(3)
+        self.assertEqual(self.nodes("b"), ["a", "c"])
+        self.start("d", "10.0.0.4")
+        self.start(
+            "e",
+            "10.0.0.5",
+            "tcp://10.0.0.4:5941",
+            accepts=("tcp://127.0.0.5:5941",),
+            addresses=("10.0.0.5", "127.0.0.5"),
+        )
+        self.pass_time(3)
+        self.assertEqual([member.accept for member in self.clusters["d"].members()], [""])
+
+    def test_link_local(self) -> None:
+        """A link-local address is told without its scope: others use the one that they see."""
+        self.start(
+            "a", "fe80::1", accepts=("tcp://@eth0:5941",), names=FixedNames(interfaces={"eth0": ("fe80::1",)})
+        )
+        self.start("b", "fe80::2", "tcp://[fe80::1]:5941", insecure=True)
+        self.pass_time(2)
+        self.assertEqual([member.accept for member in self.clusters["b"].members()], ["tcp://[fe80::1]:5941"])
+        self.assertEqual([member.accept for member in self.clusters["a"].members()], ["tcp://[fe80::2]:5941"])
+
     def test_leaving_is_not_dialled(self) -> None:
         """A member that has left is not dialled any more, unless the configuration names it."""
         self.start("a", "10.0.0.1", "tcp://10.0.0.3:5941")
@@ -435,6 +485,80 @@ class MulticastTests(ClusterCase):
             sorted(json.loads(word)["accept"] for word in voice.heard),
             ["tcp://10.0.0.1:5941", "tcp://10.7.0.1:5942"],
         )
+
+    def adapters(self, *addresses: str) -> None:
+        """Interfaces of this machine, an address each."""
+        found = [
+            SimpleNamespace(ips=[SimpleNamespace(ip=(one, 0, 0) if ":" in one else one)]) for one in addresses
+        ]
+        self.patch(ifaddr, "get_adapters", lambda: found)
+
+    def test_wildcard(self) -> None:
+        """A member that listens on every address announces itself on every interface, and loopback is none while there are others."""
+        voice = self.voice()
+        self.adapters("127.0.0.1", "10.0.0.1", "fd00::1", "10.7.0.1")
+        self.start(
+            "a", "10.0.0.1", GROUP, accepts=("tcp://0.0.0.0:5941",), addresses=("10.0.0.1", "10.7.0.1")
+        )
+        self.start("b", "10.0.0.2", GROUP)
+        self.pass_time(2)
+        self.assertEqual(self.nodes("b"), ["a"])
+        self.assertIn(self.clusters["b"].members()[0].accept, ("tcp://10.0.0.1:5941", "tcp://10.7.0.1:5941"))
+        words = {json.loads(word)["accept"] for word in voice.heard}
+        self.assertEqual(words, {"tcp://0.0.0.0:5941", "tcp://10.0.0.2:5941"})
+
+    def test_only_loopback(self) -> None:
+        """A machine that has nothing but loopback announces there."""
+        self.adapters("127.0.0.1")
+        for name, port in (("a", 5941), ("b", 5942)):
+            self.start(
+                name,
+                f"127.0.0.{port - 5940}",
+                GROUP,
+                accepts=(f"tcp://0.0.0.0:{port}",),
+                addresses=("127.0.0.1",),
+            )
+        self.pass_time(1)
+        self.assertEqual(self.network.hosts["a"].multicast_ports[0].outgoing, "127.0.0.1")
+
+    def test_group_of_another_family(self) -> None:
+        """A group of the family that the accept is not of is joined on every interface, and the accept is announced there."""
+        self.adapters("10.0.0.1", "fd00::1")
+        self.start(
+            "a", "fd00::1", GROUP, accepts=("tcp://[fd00::1]:5941",), addresses=("fd00::1", "10.0.0.1")
+        )
+        voice = self.voice()
+        self.pass_time(2)
+        self.assertEqual({json.loads(word)["accept"] for word in voice.heard}, {"tcp://[fd00::1]:5941"})
+
+    def test_no_way_to_send(self) -> None:
+        """A group that cannot be sent to is complained of once, and tried again."""
+        deliver = self.network.multicast
+
+        def unreachable(*args: Any) -> None:
+            raise OSError(101, "Network is unreachable")
+
+        self.network.multicast = unreachable  # type: ignore[method-assign]
+        self.start("a", "10.0.0.1", GROUP)
+        self.start("b", "10.0.0.2", GROUP)
+        self.pass_time(20)
+        self.assertEqual(len(self.lines("cannot send to udp://224.34.0.1:54327: Network is unreachable")), 2)
+        self.network.multicast = deliver  # type: ignore[method-assign]
+        self.pass_time(3)
+        self.assertEqual(self.nodes("a"), ["b"])
+
+    def test_port_in_use(self) -> None:
+        """A UDP port that somebody has for himself is complained of once, and tried again."""
+        member = self.make("a", "10.0.0.1", GROUP)
+        taken = self.network.hosts["a"].listenMulticast(54327, Voice(), listenMultiple=True)
+        self.patch(type(self.network.hosts["a"]), "listenMulticast", self.in_use)
+        member.startService()
+        self.pass_time(10)
+        self.assertEqual(len(self.lines("cannot listen on udp://224.34.0.1:54327")), 1)
+        self.successResultOf(taken.stopListening())
+
+    def in_use(self, *args: Any, **how: Any) -> None:
+        raise CannotListenError("", 54327, OSError(98, "in use"))
 
     def test_multicast_and_unicast(self) -> None:
         """A member may be found both ways and is one."""

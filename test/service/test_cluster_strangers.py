@@ -356,6 +356,24 @@ class MemberTests(StrangerCase):
         self.assertEqual(len(self.lines("only 3000 are told to the other members")), 1)
         self.assertIn(b'"load":3', impostor.control.heard)
 
+    def test_balancer_map(self) -> None:
+        """Who answers for which balancer is logged whenever that changes, here or there."""
+        self.member.publish(OwnState(balances={"wss://b:443/": ("wss://a:443/",)}))
+        balances = {"wss://b:443/": ("wss://x:443/",), "wss://c:443/": ("wss://x:444/",)}
+        impostor = self.welcome(encode(State(incarnation=1, counter=1, balances=balances)))
+        self.assertEqual(len(self.lines("Current shared balancer map:")), 2)
+        self.assertEqual(
+            [line.split(":", 1)[1] for line in self.lines("balance URI")],
+            [
+                " wss://b:443/    target list: wss://a:443/",
+                " wss://b:443/    target list: wss://a:443/, wss://x:443/",
+                " wss://c:443/    target list: wss://x:444/",
+            ],
+        )
+        impostor.say(encode(State(incarnation=1, counter=2, balances=balances, load=5)))
+        self.pass_time(1)
+        self.assertEqual(len(self.lines("Current shared balancer map:")), 2)
+
     def test_silent_member(self) -> None:
         """A member that is silent is suspected after a second and cut after four."""
         self.welcome()
