@@ -43,7 +43,7 @@ _REASON_BYTES = 123
 """What is left of a control frame's 125 bytes after the code."""
 PIECE_BYTES = 2048
 """What Autobahn is given at a time among frames smaller than this: with a whole read of tiny ones it would be busy copying."""
-_CLOSE, _PING, _BINARY, _TEXT = 8, 9, 2, 1
+_CLOSE, _PING, _PONG, _BINARY, _TEXT = 8, 9, 10, 2, 1
 
 
 def is_close_code(code: int) -> bool:
@@ -81,6 +81,12 @@ class Channel(Protocol):
 
     def send_close(self, code: int, reason: str) -> None:
         """Write the Close frame; what comes in from here on is dropped, up to the other end's Close."""
+
+    def hold_pongs(self, hold: bool) -> None:
+        """While the connection is full, answer no Ping; afterwards the newest one (RFC 6455 5.5.3 allows it).
+
+        Else a peer that pings and does not read would fill our memory with Pongs.
+        """
 
     def pause(self) -> None:
         """Deliver nothing until :meth:`resume`."""
@@ -132,6 +138,8 @@ class _AutobahnChannel:
     reject_text = False
     _paused = False
     _consuming = False
+    _pongs_held = False
+    _held_pong: bytes | None = None
     _waiting = b""
     """What was read and not given to Autobahn yet, from ``_position`` on."""
     _position = 0
@@ -158,6 +166,12 @@ class _AutobahnChannel:
 
     def send_close(self, code: int, reason: str) -> None:
         self.sendCloseFrame(code=code, reasonUtf8=truncated_reason(reason))
+
+    def hold_pongs(self, hold: bool) -> None:
+        self._pongs_held = hold
+        if not hold and self._held_pong is not None:
+            payload, self._held_pong = self._held_pong, None
+            self.onPing(payload)
 
     def pause(self) -> None:
         self._paused = True
@@ -248,6 +262,12 @@ class _AutobahnChannel:
     def _deliver(self, payload: bytes) -> None:
         if self.state == self.STATE_OPEN:
             self.user.message_received(payload, not self.message_is_binary)
+
+    def onPing(self, payload: bytes) -> None:
+        if self._pongs_held:
+            self._held_pong = payload
+        elif self.state == self.STATE_OPEN:
+            self.sendFrame(opcode=_PONG, payload=payload)
 
     def onPong(self, payload: bytes) -> None:
         """Any byte is a sign of life; a Pong needs no treatment of its own."""

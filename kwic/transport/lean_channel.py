@@ -42,6 +42,8 @@ class LeanChannel:
         self._closing = False
         self._close_received = False
         self._waiting: list[bytes] = []
+        self._pongs_held = False
+        self._held_pong: bytes | None = None
 
     # -- receiving ----------------------------------------------------------------------------------------------------------
 
@@ -50,7 +52,7 @@ class LeanChannel:
         if self._stopped:
             return
         if self._paused or self._consuming:
-            self._waiting.append(data)
+            self._waiting.append(bytes(data))
         else:
             self._consume(data)
 
@@ -91,9 +93,22 @@ class LeanChannel:
 
     def _control(self, control: Control) -> None:
         if control.opcode is Opcode.PING:
-            self._write(Opcode.PONG, control.payload)
+            self._pong(control.payload)
         elif control.opcode is Opcode.CLOSE and not self._close_received:
             self._close(control.payload)
+
+    def _pong(self, payload: bytes) -> None:
+        if self._pongs_held:
+            self._held_pong = payload
+        elif not self._closing:
+            self._write(Opcode.PONG, payload)
+
+    def hold_pongs(self, hold: bool) -> None:
+        """While the connection is full, answer no Ping; afterwards the newest one."""
+        self._pongs_held = hold
+        if not hold and self._held_pong is not None:
+            payload, self._held_pong = self._held_pong, None
+            self._pong(payload)
 
     def _close(self, payload: bytes) -> None:
         """The other end closes (RFC 6455 5.5.1)."""
@@ -130,8 +145,12 @@ class LeanChannel:
         """Write one message whose payload is in pieces."""
         if self._closing:
             return
-        payload = b"".join(pieces)
-        self._write(Opcode.BINARY, payload)
+        pieces = tuple(pieces)
+        size = sum(map(len, pieces))
+        if self._keys is None:
+            self._carrier.write(b"".join((frame_header(Opcode.BINARY, size, None), *pieces)))
+        else:
+            self._write(Opcode.BINARY, b"".join(pieces))
 
     def send_ping(self) -> None:
         """Write a Ping."""
@@ -146,7 +165,7 @@ class LeanChannel:
 
     def _write(self, opcode: Opcode, payload: bytes) -> None:
         if self._keys is None:
-            self._carrier.writeSequence((frame_header(opcode, len(payload), None), payload))
+            self._carrier.write(frame_header(opcode, len(payload), None) + payload)
             return
         key = self._keys.next()
-        self._carrier.writeSequence((frame_header(opcode, len(payload), key), mask(payload, key)))
+        self._carrier.write(frame_header(opcode, len(payload), key) + mask(payload, key))

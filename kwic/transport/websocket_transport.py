@@ -139,7 +139,10 @@ class WebSocketTransport:
         self._clock = clock
         self._carrier: Any = carrier
         self._channel = channel
+        self._gate = _Gate(channel)
         self._write_limit_bytes = min(message_limit_bytes or MAXIMUM_MESSAGE_BYTES, MAXIMUM_MESSAGE_BYTES)
+        #: A channel for tunnels takes a message in pieces; those who write here keep it within the limit.
+        self._send_pieces = getattr(channel, "send_pieces", None)
         self._state = _State.OPEN
         self._paused = False
         self._carrier_lost = False
@@ -156,6 +159,7 @@ class WebSocketTransport:
         for option in (_no_delay, _keep_alive):
             option(self._carrier)
         self._watch()
+        self._carrier.registerProducer(self._gate, True)
         protocol.makeConnection(self)
 
     def data_received(self, data: bytes) -> None:
@@ -215,7 +219,10 @@ class WebSocketTransport:
 
     def writeSequence(self, iovec: Iterable[bytes]) -> None:
         """Send several chunks as one message."""
-        self.write(b"".join(iovec))
+        if self._send_pieces is not None and self._state is _State.OPEN:
+            self._send_pieces(iovec)
+        else:
+            self.write(b"".join(iovec))
 
     def write_text(self, data: bytes) -> None:
         """Send one text message.
@@ -268,16 +275,31 @@ class WebSocketTransport:
     # -- IConsumer: whoever writes here obeys the connection below ------------------------------------------------------------
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """Have a producer paused while the connection below has enough to send."""
-        if self._state is _State.OPEN:
-            self._carrier.registerProducer(producer, streaming)
-        else:
+        """Have a producer paused while the connection below has enough to send.
+
+        :param streaming: whether it is a push producer; a pull producer is asked by the connection below.
+        """
+        if self._state is not _State.OPEN:
             producer.stopProducing()
+            return
+        if self._gate.producer is not None:
+            raise RuntimeError("there is a producer already")
+        self._gate.producer = producer
+        if not streaming:
+            self._gate.is_pull = True
+            self._carrier.unregisterProducer()
+            self._carrier.registerProducer(producer, False)
+        elif self._gate.is_full:
+            producer.pauseProducing()
 
     def unregisterProducer(self) -> None:
         """The producer has nothing more."""
-        if self._state is _State.OPEN:
+        self._gate.producer = None
+        if self._gate.is_pull and self._state is _State.OPEN:
+            self._gate.is_pull = False
             self._carrier.unregisterProducer()
+            self._gate.resumeProducing()
+            self._carrier.registerProducer(self._gate, True)
 
     # -- IPushProducer -------------------------------------------------------------------------------------------------------
 
@@ -391,6 +413,36 @@ class WebSocketTransport:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None
+
+
+@implementer(IPushProducer)
+class _Gate:
+    """Hears from the connection below whether it can take more, and passes that on; a pull producer takes its place."""
+
+    def __init__(self, channel: Channel) -> None:
+        self.producer: Any = None
+        self.is_pull = False
+        self.is_full = False
+        self._channel = channel
+
+    def pauseProducing(self) -> None:
+        """Enough for now."""
+        self.is_full = True
+        self._channel.hold_pongs(True)
+        if self.producer is not None:
+            self.producer.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """More can be taken."""
+        self.is_full = False
+        self._channel.hold_pongs(False)
+        if self.producer is not None:
+            self.producer.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """Nothing more will be taken."""
+        if self.producer is not None:
+            self.producer.stopProducing()
 
 
 def _no_delay(carrier: Any) -> None:

@@ -56,7 +56,7 @@ class TcpEnd:
         assert isinstance(data, bytes), type(data)
         if self.connected and not (self.disconnecting or self.write_closed or self.aborted):
             self.written += data
-            full = len(self.written) > BUFFER_BYTES and self.streaming and not self.producer_paused
+            full = len(self.written) > BUFFER_BYTES and self.streaming
             if self.producer is not None and full:
                 self.producer_paused = True
                 self.producer.pauseProducing()
@@ -98,9 +98,12 @@ class TcpEnd:
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         if self.producer is not None:
             raise RuntimeError("there is a producer already")
-        self.producer, self.streaming, self.producer_paused = producer, streaming, False
         if not self.connected:
             producer.stopProducing()
+            return
+        self.producer, self.streaming = producer, streaming
+        if not streaming:
+            producer.resumeProducing()
 
     def unregisterProducer(self) -> None:
         self.producer = None
@@ -121,6 +124,9 @@ class TcpEnd:
         if self.connected:
             self.connected = False
             self.written.clear()
+            if self.producer is not None:
+                producer, self.producer = self.producer, None
+                producer.stopProducing()
             self.protocol.connectionLost(reason)
 
     def move(self, size: int) -> bool:

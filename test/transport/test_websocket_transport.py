@@ -657,6 +657,62 @@ class ServerPauseTests(OpenCase):
         self.assertEqual(producer.told, ["pause", "resume"])
         self.transport.unregisterProducer()
 
+    def test_a_producer_while_full(self) -> None:
+        """A producer that comes while the peer does not read is paused at once; a second one is refused."""
+        self.peer.transport.reading = False
+        self.transport.write(b"x" * 100_000)
+        producer = Producer()
+        self.transport.registerProducer(producer, True)
+        self.assertEqual(producer.told, ["pause"])
+        self.assertRaises(RuntimeError, self.transport.registerProducer, Producer(), True)
+        self.peer.transport.reading = True
+        self.network.settle()
+        self.assertEqual(producer.told, ["pause", "resume"])
+
+    def test_a_pull_producer(self) -> None:
+        """A pull producer is asked for more whenever what it wrote is gone; then push producers come into their own."""
+        wanted = [b"a", b"b", b"c"]
+        transport = self.transport
+
+        class Pull:
+            def resumeProducing(self) -> None:
+                if wanted:
+                    transport.write(wanted.pop(0))
+                else:
+                    transport.unregisterProducer()
+
+            def stopProducing(self) -> None:
+                raise AssertionError("not stopped")
+
+        transport.registerProducer(Pull(), False)
+        self.assertEqual(self.heard(), [(BINARY, b"a"), (BINARY, b"b"), (BINARY, b"c")])
+        producer = Producer()
+        transport.registerProducer(producer, True)
+        self.peer.transport.reading = False
+        transport.write(b"x" * 100_000)
+        self.assertEqual(producer.told, ["pause"])
+
+    def test_a_producer_of_a_lost_connection(self) -> None:
+        """A producer is stopped when the connection is lost."""
+        producer = Producer()
+        self.transport.registerProducer(producer, True)
+        self.peer.transport.abortConnection()
+        self.network.settle()
+        self.assertEqual(producer.told, ["stop"])
+
+    def test_pings_of_who_does_not_read(self) -> None:
+        """A peer that pings and does not read costs no memory: the newest Ping is answered when it reads again."""
+        for options in ({}, {"message_limit_bytes": None}):
+            self.open_with(**options)
+            below = self.peer.transport.other
+            self.peer.transport.reading = False
+            for number in range(20_000):
+                below.protocol.dataReceived(self.frame(PING, number.to_bytes(4, "big") * 30))
+            self.assertLess(len(below.written), 70_000)
+            self.peer.transport.reading = True
+            newest = (19_999).to_bytes(4, "big") * 30
+            self.assertEqual(self.heard()[-1], (PONG, newest))
+
     def test_closing_with_a_producer(self) -> None:
         """A registered producer, paused even, does not keep a closed WebSocket open."""
         self.transport.registerProducer(Producer(), True)
