@@ -17,7 +17,7 @@ from kwic.cli.demo.echo import say
 from kwic.cli.demo.process import SOURCE_ROOT, command_of, wait_until
 from test.integration.network import claim_network
 
-WALK_S = 90.0
+WALK_S = 150.0
 ACTION_S = 30.0
 STEPS = 50
 
