@@ -22,7 +22,7 @@ from kwic.config.problem import BadValueError
 from kwic.errors import SetupError
 from kwic.service.context import Context
 from kwic.service.dialling import Place
-from kwic.service.listener import Listener
+from kwic.service.listener import AddressNotHereError, Listener
 from kwic.transport.resolver import is_ip
 
 #: Seconds between two looks at an interface that has no address yet.
@@ -113,19 +113,29 @@ class ClusterPort:
             raise
 
     def _listen(self) -> None:
-        assert self._factory is not None
-        there: set[Address] = set()
+        missing = set(self._cluster.accepts)
+        elsewhere: dict[Address, AddressNotHereError] = {}
         for accept, host in self._hosts():
-            there.add(accept)
             place = (host, accept.port or 0)
-            if place not in self._listeners and self.permits(host):
-                purpose = f"cluster {self._cluster.name}: {accept}"
-                listener = Listener(self._context.reactor, *place, self._factory, purpose)
-                listener.privilegedStartService()
-                self._listeners[place] = listener
-                self._say(listener)
-        if there != set(self._cluster.accepts):
+            try:
+                if place not in self._listeners and self.permits(host):
+                    self._bind(accept, place)
+                missing.discard(accept)
+            except AddressNotHereError as error:
+                elsewhere[accept] = error
+        for accept in missing & set(elsewhere):
+            # A name may have addresses of other machines beside ours: one that is ours is enough.
+            raise elsewhere[accept]
+        if missing:
             self._timer = self._context.reactor.callLater(INTERFACE_S, self._listen_again)
+
+    def _bind(self, accept: Address, place: Place) -> None:
+        assert self._factory is not None
+        purpose = f"cluster {self._cluster.name}: {accept}"
+        listener = Listener(self._context.reactor, *place, self._factory, purpose)
+        listener.privilegedStartService()
+        self._listeners[place] = listener
+        self._say(listener)
 
     def _listen_again(self) -> None:
         try:

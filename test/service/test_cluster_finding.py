@@ -187,6 +187,33 @@ class UnicastTests(ClusterCase):
         self.assertIn("10.0.0.2:5941 is in use", str(error))
         self.assertEqual(set(self.network.hosts["a"].ports), {("10.0.0.2", PORT)})
 
+    def test_name_of_several_machines(self) -> None:
+        """An accept whose name has addresses of other machines listens on its own; with none of its own it is an error of the start."""
+        names = FixedNames(hosts={"all.example.com": ("10.0.0.1", "10.0.0.2")})
+        accepts = ("tcp://all.example.com:5941",)
+        self.start("a", "10.0.0.1", accepts=accepts, names=names)
+        self.assertEqual(set(self.network.hosts["a"].ports), {("10.0.0.1", PORT)})
+        member = self.make("c", "10.0.0.3", accepts=accepts, names=names)
+        error = self.assertRaises(SetupError, member.privilegedStartService)
+        self.assertIn("is not an address of this machine", str(error))
+
+    def test_sixteen(self) -> None:
+        """Sixteen members that start at the same moment have one link for each pair within three seconds, and keep it."""
+        self.network.names["all.example.com"] = tuple(f"10.0.0.{number}" for number in range(1, 17))
+        names = [f"n{number:02}" for number in range(1, 17)]
+        for number, name in enumerate(names, 1):
+            self.start(name, f"10.0.0.{number}", "tcp://all.example.com:5941", GROUP)
+        self.pass_time(3)
+        for name in names:
+            self.assertEqual(self.nodes(name), [other for other in names if other != name])
+            self.assertEqual(len(self.links(name)), 15)
+        dialled = len(self.network.dialled)
+        self.pass_time(20)
+        self.assertEqual(len(self.network.dialled), dialled)
+        self.network.crash("n05")
+        self.pass_time(1)
+        self.assertEqual({len(self.nodes(name)) for name in names if name != "n05"}, {14})
+
     def test_only_dials(self) -> None:
         """A member may take no links at all."""
         self.start("a", "10.0.0.1", "tcp://10.0.0.2:5941", accepts=())
