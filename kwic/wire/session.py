@@ -216,7 +216,9 @@ class Session:
         """
         entry = self._known(stream)
         if entry is not None:
-            self._end(entry, StreamInput.SEND_RST)
+            entry.apply(StreamInput.SEND_RST)
+            self._late_credit += entry.window.credit_bytes
+            self._forget_if_closed(entry)
             self._write(header(FrameType.WINDOW_UPDATE, Flag.RST, stream, 0))
 
     def consumed(self, stream: int, nbytes: int, now_s: float, rtt_s: float | None) -> None:
@@ -347,9 +349,9 @@ class Session:
         if flags & _ACK or stream in self._unacknowledged:
             self._on_acknowledgement(entry, frame, events)
         if flags & _RST:
-            self._end(entry, StreamInput.RECEIVE_RST)
+            entry.apply(StreamInput.RECEIVE_RST)
             events.append(StreamReset(stream=stream))
-            self._on_late(frame)
+            self._forget_if_closed(entry)
             return
         if frame.kind is _DATA:
             if frame.length:
@@ -457,12 +459,6 @@ class Session:
         entry = Stream(number, ReceiveWindow(self._limits.budget, self._limits.window_maximum_bytes))
         entry.apply(happening)
         self._streams[number] = entry
-
-    def _end(self, entry: Stream, happening: StreamInput) -> None:
-        """A stream is reset, by us or by the peer; the credit it had left covers what is on its way."""
-        entry.apply(happening)
-        self._late_credit += entry.window.credit_bytes
-        self._forget_if_closed(entry)
 
     def _forget_if_closed(self, entry: Stream) -> None:
         """Forget a stream that is over."""

@@ -189,6 +189,9 @@ class AcceptTests(SessionCase):
     def test_not_the_peers_number(self) -> None:
         """The peer cannot open a stream with a number of ours."""
         self.assert_breaks(update(3, 0, SYN), IllegalFrameError, "not the peer's to open")
+        self.session = Session(dialer=False, limits=Limits(budget=self.budget))
+        self.assertEqual(self.session.receive(update(1, 0, SYN)), [StreamOpened(stream=1)])
+        self.assert_breaks(update(4, 0, SYN), IllegalFrameError, "not the peer's to open")
 
     def test_number_used_twice(self) -> None:
         """A number is used once, whether its stream is open or over."""
@@ -223,9 +226,8 @@ class AcceptTests(SessionCase):
         self.assertEqual(written(self.session)[-12:], update(refused, 0, RST))
         self.assertEqual(self.session.counters.streams_refused, 1)
         # the acknowledgements are written: the peer may go on
-        self.assertEqual(
-            self.session.receive(update(refused + 2, 0, SYN)), [StreamOpened(stream=refused + 2)]
-        )
+        more = b"".join(update(refused + 2 * n, 0, SYN) for n in range(1, UNACKNOWLEDGED_MAXIMUM + 1))
+        self.assertEqual(len(self.session.receive(more)), UNACKNOWLEDGED_MAXIMUM)
 
     def test_too_many_streams(self) -> None:
         """A stream beyond the limit is refused, the session goes on."""
@@ -473,10 +475,13 @@ class EndTests(SessionCase):
         self.assertEqual(self.session.receive(data(2, b"late")), [])
 
     def test_frames_for_nothing(self) -> None:
-        """A frame for a stream that nobody opened is an error."""
+        """A frame for a stream that nobody opened is an error, whoever might have opened it."""
         self.assert_breaks(data(1, b"x"), IllegalFrameError, "stream 1 was never opened")
         self.session = self.make()
         self.assert_breaks(update(2, 1), IllegalFrameError, "stream 2 was never opened")
+        for number in (1, 2):
+            self.session = Session(dialer=False, limits=Limits(budget=self.budget))
+            self.assert_breaks(update(number, 1), IllegalFrameError, f"stream {number} was never opened")
 
 
 class StateTests(SessionCase):
