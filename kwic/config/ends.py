@@ -57,10 +57,14 @@ class End:
             for scheme in (self.address.scheme, "tcp"):
                 if scheme in self.options.bind:
                     return self.options.bind[scheme]
-        address = socket_transport(self.address, self.options) or self.address
-        assert address.port is not None, "only pipes have no port, and they have no socket"
-        host = None if address.interface is not None else address.host
-        return Bind(host=host, interface=address.interface, port=address.port)
+        return address_socket(socket_transport(self.address, self.options) or self.address)
+
+
+def address_socket(address: Address) -> Bind:
+    """:returns: where the socket of an address is that nothing moves."""
+    assert address.port is not None, "only pipes have no port, and they have no socket"
+    host = None if address.interface is not None else address.host
+    return Bind(host=host, interface=address.interface, port=address.port)
 
 
 def ends(service: Service) -> tuple[End, ...]:

@@ -25,8 +25,6 @@ OPENING_METHOD = "GET"
 
 DEFAULT_METHODS = ("GET", "POST")
 
-Addresses = list[tuple[Address, Place]]
-
 
 def read_service(
     element: Element, defaults: Mapping[Side, Mapping[str, Written]], reading: Reading
@@ -92,18 +90,18 @@ def _read_addresses(element: Element, kind: str, reading: Reading) -> dict[str, 
         ("connect", "connect to", rules.connects),
         ("balance", "stand behind", ("ws", "wss")),
     ):
-        addresses: Addresses = []
+        addresses: dict[Address, Place] = {}
         for address, place in reading.values(element, tag, parse_address):
             if schemes and address.scheme not in schemes:
                 message = f"{_a(kind)} service cannot {verb} {address.scheme} addresses"
                 reading.report.error(place, message, _instead(address, schemes))
                 reading.address_lost()
-            elif address in dict(addresses):
+            elif address in addresses:
                 reading.report.warning(place, f"{address} is given twice", "remove one of them")
             else:
-                addresses.append((address, place))
-        found[f"{tag}s"] = tuple(address for address, _ in addresses)
-        found[f"{tag}_places"] = tuple(place for _, place in addresses)
+                addresses[address] = place
+        found[f"{tag}s"] = tuple(addresses)
+        found[f"{tag}_places"] = tuple(addresses.values())
     return found
 
 
@@ -165,20 +163,19 @@ def _read_constraints(element: Element, reading: Reading) -> tuple[frozenset[str
 
 
 def _read_cross_sites(element: Element, reading: Reading) -> tuple[CrossSite, ...]:
-    found: list[CrossSite] = []
+    found: dict[str, CrossSite] = {}
     for constraint in element.all("cross-site-constraint"):
         site = _read_cross_site(constraint, reading)
         if site is None:
             continue
-        for other in found:
-            if other.allow_origin == site.allow_origin:
-                message = f"the origin {shown(site.allow_origin)} is allowed twice"
-                reading.report.error(constraint.place, message, "keep one of them")
-            elif "*" in {other.allow_origin, site.allow_origin}:
-                message = "“*” allows every origin, and others are named beside it"
-                reading.report.error(constraint.place, message, "keep “*” or the others")
-        found.append(site)
-    return tuple(site for site in found if OPENING_METHOD in site.allow_methods)
+        if site.allow_origin in found:
+            message = f"the origin {shown(site.allow_origin)} is allowed twice"
+            reading.report.error(constraint.place, message, "keep one of them")
+        elif "*" in found or (found and site.allow_origin == "*"):
+            message = "“*” allows every origin, and others are named beside it"
+            reading.report.error(constraint.place, message, "keep “*” or the others")
+        found[site.allow_origin] = site
+    return tuple(site for site in found.values() if OPENING_METHOD in site.allow_methods)
 
 
 def _read_cross_site(constraint: Element, reading: Reading) -> CrossSite | None:

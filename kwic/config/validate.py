@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 
 from kwic.config.address import LONGEST_PIPE_NAME, parse_port
-from kwic.config.ends import End, Side, accept_ends, ends, local_pipes, socket_transport
+from kwic.config.ends import End, Side, accept_ends, address_socket, ends, local_pipes, socket_transport
 from kwic.config.listen import WILDCARDS, conflicts, is_wildcard, listeners
 from kwic.config.model import Address, GatewayConfig, Liveness, Service, VerifyClient
 from kwic.config.problem import BadValueError, Place, Problem, Severity
@@ -57,13 +57,9 @@ def shared_sockets(config: GatewayConfig) -> Iterator[Problem]:
         return
     taken = {listener.socket: listener.ends[0].service for listener in found}
     for address, place in zip(config.cluster.accepts, config.cluster.accept_places, strict=True):
-        host = None if address.interface else address.host
+        mine = address_socket(address)
         for socket, service in taken.items():
-            if socket.port == address.port and (
-                is_wildcard(socket)
-                or host in WILDCARDS
-                or (socket.host, socket.interface) == (host, address.interface)
-            ):
+            if socket.port == mine.port and (mine == socket or is_wildcard(mine) or is_wildcard(socket)):
                 yield error(
                     place, f"service {shown(service.name)} listens at {socket} already", "use another port"
                 )
