@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
@@ -65,7 +65,10 @@ class Race:
             if not self._running:
                 self._finish(lambda: self._outcome.errback(self._failure or Failure(CancelledError())))
             return
-        contender = way()
+        try:
+            contender = way()
+        except Exception:  # noqa: BLE001 - a way that cannot even begin is one that failed
+            contender = Contender(outcome=fail())
         self._running.append(contender)
         self._timer = self._clock.callLater(STAGGER_S, self._look, contender)
         contender.outcome.addCallbacks(

@@ -29,7 +29,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from kwic.config.model import Address, TlsOptions, bracketed
-from kwic.errors import MisuseError
+from kwic.errors import MisuseError, SetupError
 from kwic.policy.forward_proxy import Proxy
 from kwic.policy.redirect import STATUSES, AskAgain, Redirection, Refuse
 from kwic.transport.attempt import Attempt, within
@@ -206,7 +206,7 @@ class WebSocketEndpoint:
             ),
         )
         through: IProtocolFactory = attempt
-        if target.secure:
+        if target.secure and self._tls.encryption:
             creator = self._client_options(target.host, self._tls)
             through = tls_factory(creator, client=True, wrapped=attempt, clock=self._reactor)
         assert target.port is not None
@@ -232,12 +232,17 @@ class WebSocketEndpoint:
     def _client_options(self, host: str, tls: TlsOptions = _NO_TLS_OPTIONS) -> Any:
         if self._credentials is None:
             raise ConnectError(f"{host} needs TLS, and there are no credentials for it", Why.TLS)
-        return self._credentials.client_options(host, tls)
+        try:
+            return self._credentials.client_options(host, tls)
+        except SetupError as e:
+            raise ConnectError(f"no TLS with {host}: {e}", Why.TLS) from e
 
 
 class _Dialled(Protocol):
     """A connection that was dialled, from TCP (TLS is not up yet) to its end."""
 
+    takes_views = False
+    """Whether what was read may be given as a view of a buffer that is used again (see `whole_tls`)."""
     transport: Any
 
     def __init__(
@@ -339,6 +344,7 @@ class _Dialled(Protocol):
             return
         if subprotocol == TUNNEL_SUBPROTOCOL:
             channel = LeanChannel(self.transport, client=True)
+            self.takes_views = True
         self._websocket = channel.user = WebSocketTransport(
             self._reactor,
             self.transport,

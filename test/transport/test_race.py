@@ -92,6 +92,19 @@ class RaceTests(SynchronousTestCase):
         self.started[0].errback(ValueError("a"))
         self.assertEqual(str(self.failureResultOf(race, ValueError).value), "b")
 
+    def test_a_way_that_cannot_begin(self) -> None:
+        """A way that cannot even begin is one that failed."""
+
+        def broken() -> Contender:
+            raise ValueError("no options")
+
+        self.assertEqual(
+            str(self.failureResultOf(Race(self.clock, [broken]).run(), ValueError).value), "no options"
+        )
+        race = Race(self.clock, [broken, self.start]).run()
+        self.started[0].callback("won")
+        self.assertEqual(self.successResultOf(race), "won")
+
     def test_nobody(self) -> None:
         """A race without anybody fails."""
         self.failureResultOf(self.run_race(0), CancelledError)

@@ -21,7 +21,7 @@ from kwic.transport.websocket_client import WebSocketEndpoint
 from kwic.transport.websocket_server import Accept, Redirect, Refuse, UpgradeRequest, WebSocketSite
 from kwic.transport.websocket_transport import WebSocketClosed
 from test.transport.memory_network import MemoryNetwork, Recorder
-from test.transport.tls_ends import REQUIRED, Scene
+from test.transport.tls_ends import DAY_S, NOW_S, REQUIRED, Scene
 from test.transport.tls_ends import request as cert_request
 from test.transport.websocket_case import Route, accept_of
 
@@ -602,6 +602,42 @@ class TlsTests(DialCase):
         text = self.fails(self.dial(address("cloud.example.com", scheme="wss")), Why.TLS)
         self.assertIn("credentials", text)
 
+    def test_taken_off_before(self) -> None:
+        """With ssl.encryption disabled something else puts the TLS on: the URI is wss, the bytes are clear."""
+        route = Route(lambda _: Accept(protocol=Recorder()))
+        site = WebSocketSite(self.network, secure=True)
+        site.add("cloud.example.com", "/kwic", route)
+        self.network.listen(A, 443, site)
+        self.open(address("cloud.example.com", scheme="wss"), tls=TlsOptions(encryption=False))
+        self.assertEqual(route.asked[0].host, "cloud.example.com:443")
+
+    def test_our_certificate_has_expired(self) -> None:
+        """A certificate of ours that is not valid any more is an error that says so, before anything is sent."""
+        self.secure_site(A, "cloud.example.com")
+        entry = self.scene.client("tenant101", days=1)
+        late = self.scene.credentials(
+            "late", entry, trusted=[self.scene.server_ca.certificate], now_s=NOW_S + 2 * DAY_S
+        )
+        text = self.fails(self.dial(address("cloud.example.com", scheme="wss"), credentials=late), Why.TLS)
+        self.assertIn("no TLS with cloud.example.com: ", text)
+        self.assert_idle()
+
+    def test_a_slow_reader_gets_everything(self) -> None:
+        """Over TLS too, whoever reads slowly gets what was written before the Close, however late it begins."""
+        far = Recorder()
+        self.secure_site(A, "cloud.example.com", answer=lambda _: Accept(protocol=far))
+        near = self.open(address("cloud.example.com", scheme="wss"), credentials=self.onprem)
+        near.transport.pauseProducing()
+        far.transport.write(b"x" * 400_000)  # type: ignore[union-attr]
+        far.transport.loseConnection()  # type: ignore[union-attr]
+        self.network.pass_time(30, 5)
+        near.transport.resumeProducing()
+        self.network.settle()
+        self.assertEqual(len(near.data), 400_000)
+        self.assertEqual((near.lost.type, near.lost.value.code), (WebSocketClosed, 1000))
+        self.assertIsNotNone(far.lost)
+        self.assert_idle()
+
     def test_redirect(self) -> None:
         """A redirect keeps certificates and verification, for the member's own name."""
         self.secure_site(
@@ -652,3 +688,6 @@ class TlsByteByByteTests(TlsTests):
 
     def test_close(self) -> None:
         """As above; that many bytes one by one would take long."""
+
+    def test_a_slow_reader_gets_everything(self) -> None:
+        """As above."""
