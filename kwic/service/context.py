@@ -11,6 +11,7 @@ from typing import Any
 from kwic.config.model import Address
 from kwic.policy.forward_proxy import Proxy, proxy_for
 from kwic.service.relays import Relays
+from kwic.service.watch import Watched
 from kwic.transport.connection_log import ConnectionLog
 from kwic.transport.resolver import FixedNames
 from kwic.transport.tls import Credentials
@@ -34,6 +35,7 @@ class Context:
     :param grace_s: how long open streams may run on when the gateway stops.
     :param limits: the bounds of every session, with one budget for all.
     :param relays: the clients that are joined now.
+    :param came_back: tells every uplink that a node of the other side is said to be there again.
     """
 
     reactor: Any
@@ -48,6 +50,7 @@ class Context:
     grace_s: float = 30.0
     limits: Limits = field(default_factory=Limits)
     relays: Relays = field(default_factory=Relays)
+    came_back: Watched = field(default_factory=Watched)
 
     def proxy_for(self, address: Address) -> Proxy | None:
         """The HTTP proxy through which an address is dialled, if any."""

@@ -11,7 +11,7 @@ A far end that speaks no `kwic.1` is *plain*: every client gets a WebSocket of i
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +54,9 @@ RESOLVE_S = 10.0
 #: The longest wait between two dials for a node that is known to be missing, and for one that may be.
 SCOUT_KNOWN_S = 2.0
 SCOUT_PERHAPS_S = 30.0
+#: So many scouts for each announced node may meet nobody new; then the door leads to no other node, and they go on at leisure until
+#: the other side announces another number.
+FRUITLESS = 8
 #: Seconds that the goodbyes may take when we stop.
 CLOSING_S = 2.0
 #: Silence is answered and taken for death after these times.
@@ -118,6 +121,11 @@ class Uplink(Service, Watched):
         self._leaving = False
         #: Every tunnel that is up, also those whose peers have been retired.
         self._open: set[Tunnel] = set()
+        #: How many nodes there are, as the other side says.
+        self._announced: int | None = None
+        #: Scouts that have met nobody new since the last change.
+        self._fruitless = 0
+        self._unwatch: Callable[[], None] | None = None
         self._gone: Deferred[None] | None = None
 
     # -- for the services ---------------------------------------------------------------------------------------------------
@@ -153,12 +161,14 @@ class Uplink(Service, Watched):
         """Dial."""
         Service.startService(self)
         self._leaving = False
+        self._unwatch = self.context.came_back.watch(self._hurry)
         self._set_peers([None] * self.options.prepared)
         self._tend()
 
     def drain(self) -> None:
         """Offer nothing more, and let the streams finish: the other side sends new ones elsewhere."""
         self._leaving = True
+        self._forget_news()
         for offer in self._offers.values():
             offer.withdraw()
         for peer in self._all_peers():
@@ -175,6 +185,7 @@ class Uplink(Service, Watched):
         """
         Service.stopService(self)
         self._leaving = True
+        self._forget_news()
         self._cancel()
         for peer in self._all_peers():
             peer.stop()
@@ -195,6 +206,11 @@ class Uplink(Service, Watched):
             self._cancel()
             gone, self._gone = self._gone, None
             gone.callback(None)
+
+    def _forget_news(self) -> None:
+        if self._unwatch is not None:
+            self._unwatch()
+            self._unwatch = None
 
     def _cancel(self) -> None:
         if self._timer is not None and self._timer.active():
@@ -258,6 +274,12 @@ class Uplink(Service, Watched):
         """Dial on while nodes are missing that one of several tunnels through the same door may meet."""
         behind_a_door = len(self._lookup.addresses) <= 1 or self._redirected
         missing = self._missing(now)
+        if (
+            self._announced is not None
+            and self._fruitless >= FRUITLESS * self._announced
+            and missing is Missing.KNOWN
+        ):
+            missing = Missing.PERHAPS
         waiting = any(peer.tunnel is None for peer in self.peers)
         if missing is Missing.KNOWN and waiting:
             return
@@ -287,11 +309,18 @@ class Uplink(Service, Watched):
             peer.retire()
 
     def nodes_announced(self, count: int) -> None:
-        """The other side says how many nodes it has: whoever waits to dial again may dial now."""
+        """The other side says how many nodes it has. When one came, whoever waits to dial again may dial now, under whichever name."""
+        came, changed = count > (self._announced or 0), count != self._announced
+        self._announced = count
         self._coverage.announced(count)
-        if self._missing(self.context.reactor.seconds()) is Missing.KNOWN:
-            for peer in self._all_peers():
-                peer.hurry()
+        if changed:
+            self._fruitless = 0
+        if came:
+            self.context.came_back.changed()
+
+    def _hurry(self) -> None:
+        for peer in self._all_peers():
+            peer.hurry()
 
     # -- called by the peers ------------------------------------------------------------------------------------------------
 
@@ -349,17 +378,20 @@ class Uplink(Service, Watched):
         headers = transport.response_headers
         who = parse_instance(headers.get(INSTANCE_HEADER.lower()))
         peer.instance, peer.node = (who.uuid, who.node) if who is not None else ("", "")
+        peer.identity = peer_identity(transport)
         peer.tunnel.peer = f"{peer.node or '?'} at {peer.label}"
         self._redirected = self._redirected or str(transport.uri) != str(self.address)
         known = {other.instance for other in self._up() if other is not peer}
         self._coverage.reached(peer.node or peer.instance, self.context.reactor.seconds())
         nodes = parse_nodes(headers.get(NODES_HEADER.lower()))
         if nodes is not None:
-            self._coverage.announced(nodes.count)
+            self.nodes_announced(nodes.count)
         if peer is self._scout:
             if peer.instance in known:
+                self._fruitless += 1
                 peer.tunnel.close()
                 return
+            self._fruitless = 0
             self.peers.append(peer)
             self._scout = None
         self.log.info("tunnel to {peer} is up", peer=peer.tunnel.peer)
@@ -371,7 +403,7 @@ class Uplink(Service, Watched):
     def stream_opened(self, peer: Peer, stream: Stream) -> None:
         """The other side opened a stream."""
         assert peer.tunnel is not None
-        self._switchboard.connect(peer.tunnel, stream, peer_identity(peer.tunnel.transport))
+        self._switchboard.connect(peer.tunnel, stream, peer.identity)
 
     def peer_changed(self, peer: Peer) -> None:
         """A tunnel is suspect, trusted again, or draining."""
