@@ -32,7 +32,7 @@ from test.lab.scenario import (
 )  # fmt: skip
 from test.lab.status import fetch, lacking
 from test.lab.switch import Switch
-from test.lab.verdict import Verdict, judge
+from test.lab.verdict import Verdict, Window, judge
 
 START_LIMIT_S = 40.0
 SETTLE_S = 2.0  # of quiet before and after each fault
@@ -211,7 +211,7 @@ class Laboratory:
         case.end_s = time.monotonic()
         case.processors(before, meter.read(), {i.pid: i.name for i in self._instances.values()})
         time.sleep(DRAIN_S)
-        self._say(summary(self._verdict(case, [])))
+        self._say(summary(self._verdict(case, self._windows_before(case))))
 
     def _repair(self) -> None:
         """After a fault that went wrong: everything mended and running, so that the next one means something."""
@@ -229,11 +229,15 @@ class Laboratory:
         """With everything that came in late."""
         for number, case in enumerate(self.cases):
             last = number == len(self.cases) - 1
-            earlier = [window for before in self.cases[:number] for window in before.windows]
+            earlier = self._windows_before(case)
             following = self.cases[number + 1].start_s if not last else float("inf")
             self.verdicts.append(self._verdict(case, earlier, until_s=following))
 
-    def _verdict(self, case: Case, earlier: Sequence, until_s: float | None = None) -> Verdict:
+    def _windows_before(self, case: Case) -> list[Window]:
+        """What was broken in the cases before."""
+        return [window for before in self.cases[: self.cases.index(case)] for window in before.windows]
+
+    def _verdict(self, case: Case, earlier: Sequence[Window], until_s: float | None = None) -> Verdict:
         probes, streams = self.feed.between(case.start_s, until_s or case.end_s)
         verdict = judge(case.fault, case.row, probes, streams, case.windows, earlier)
         verdict.start_up_s = case.start_up_s

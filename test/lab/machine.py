@@ -18,6 +18,8 @@ for file in hosts resolv.conf host.conf nsswitch.conf; do
 done
 ip link set lo up
 sysctl -q -w net.ipv4.tcp_tw_reuse=1 2>/dev/null || true
+# a link-local address is ours at once, as on a machine that has been up for a while
+sysctl -q -w net.ipv6.conf.default.accept_dad=0 2>/dev/null || true
 echo held
 exec sleep infinity
 """
