@@ -10,8 +10,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from bench import ports
 from bench.errors import SetupError
-from bench.experiments import scale, soak
+from bench.experiments import scale, soak, stall
 from bench.experiments.scale import Stage
+from bench.experiments.stall import Kept
 from bench.ports import FreePorts
 from bench.progress import Progress
 from bench.section import Section
@@ -41,6 +42,33 @@ class SoakTests(SynchronousTestCase):
         section = self.soak(pair)
         self.assertFalse(section.passed)
         self.assertAlmostEqual(section.data["bytes_per_connection"], 100.0)
+
+
+class StallTests(SynchronousTestCase):
+    """Streams beside stalled clients."""
+
+    def kept(self, beside: list[float], *, held_mib: float = 1.0) -> Kept:
+        return Kept(direction="upload", alone=[100.0] * len(beside), beside=beside, held_mib=held_mib)
+
+    def test_not_slowed(self) -> None:
+        """Streams that keep their rate pass."""
+        self.assertTrue(stall.section([self.kept([99.0, 100.0, 98.0, 99.0])]).passed)
+
+    def test_slowed(self) -> None:
+        """Streams that lose a tenth, steadily, do not."""
+        found = stall.section([self.kept([100.0] * 4), self.kept([90.0, 90.5, 89.5, 90.0])])
+        self.assertFalse(found.passed)
+        self.assertIn("keep 90% of their rate", found.verdict)
+
+    def test_noise(self) -> None:
+        """Where the machine is too busy to tell, it is said, and not called slow."""
+        found = stall.section([self.kept([60.0, 120.0, 80.0, 100.0])])
+        self.assertTrue(found.passed)
+        self.assertIn("too busy", found.verdict)
+
+    def test_unbounded(self) -> None:
+        """What waits for a stalled client is bounded, however fast the others are."""
+        self.assertFalse(stall.section([self.kept([100.0] * 4, held_mib=9.0)]).passed)
 
 
 class ScaleTests(SynchronousTestCase):
