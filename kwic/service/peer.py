@@ -20,6 +20,7 @@ from zope.interface import implementer
 
 from kwic.policy.backoff import Backoff
 from kwic.transport.stream import Stream
+from kwic.transport.tls import PeerIdentity
 from kwic.transport.tunnel import Tunnel
 
 if TYPE_CHECKING:
@@ -112,6 +113,8 @@ class Peer(ReconnectingClientFactory):
         #: The process at the other end and what it calls itself (`Kwic-Instance`).
         self.instance = ""
         self.node = ""
+        #: What its certificate says; decisions about streams are made from it.
+        self.identity: PeerIdentity | None = None
         self.label = f"{uplink.address}" + (f" at {dial_address}" if dial_address else "")
         self._backoff = backoff
         self._connector = EndpointConnector(self._endpoint, self)

@@ -57,6 +57,8 @@ class Leg(Protocol):
     :param early: bytes that were read from this connection already, by whoever negotiated on it.
     """
 
+    takes_views = True
+    """What it receives is sent or copied before it returns (see `sender`)."""
     transport: Any
 
     def __init__(

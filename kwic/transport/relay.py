@@ -19,6 +19,7 @@ from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTim
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from kwic.transport.direct_send import sender
 from kwic.transport.leg import Leg, can_half_close
 
 #: Quiet seconds after which a leg that cannot be half-closed is closed, when the opposite leg has sent its end of stream.
@@ -61,7 +62,7 @@ class Relay:
     def start(self) -> None:
         """Let both legs run."""
         for leg, other in self._opposite.items():
-            leg.sink = other.transport.write
+            leg.sink = sender(other.transport)
             leg.on_end = self._half_closed
             leg.on_lost = self._lost
         for leg, other in self._opposite.items():

@@ -79,6 +79,7 @@ class Stream:
         self.queued_bytes = 0
         self._held: deque[bytes] = deque()
         self._owed_bytes = 0
+        self._takes_views = False
         self._paused = False
         self._producer: Any = None
         self._streaming = True
@@ -92,6 +93,7 @@ class Stream:
     def hand_over(self, protocol: IProtocol) -> None:
         """Give the stream another protocol: the negotiation is over. The old one is not told."""
         self.protocol = protocol
+        self._takes_views = getattr(protocol, "takes_views", False)
         protocol.makeConnection(self)
 
     # -- ITransport ---------------------------------------------------------------------------------------------------------
@@ -263,7 +265,8 @@ class Stream:
 
     def _deliver(self, data: bytes | memoryview) -> None:
         self._owed_bytes += len(data)
-        self.protocol.dataReceived(bytes(data))  # type: ignore[union-attr]
+        protocol: Any = self.protocol
+        protocol.dataReceived(data if self._takes_views else bytes(data))
 
     def _return_credit(self) -> None:
         if self._owed_bytes and not self._paused and self.connected:

@@ -105,6 +105,9 @@ class Tunnel(Protocol):
         self._measured_s = 0.0
         self._check: IDelayedCall | None = None
         self._blocked = False
+        self._corked: IDelayedCall | None = None
+        #: The link sends a sequence as one message, for which it pays to wait for the end of the turn.
+        self.transport_gathers = False
         self._busy = False
         #: To be closed once what is being sent is out: the end of the last stream, for one.
         self._closing = False
@@ -223,9 +226,24 @@ class Tunnel(Protocol):
     # -- sending ------------------------------------------------------------------------------------------------------------
 
     def flush(self) -> None:
-        """Send what is ready, unless the link is full or this is called from within."""
-        if self._busy or not self.up:
+        """
+        Send what is ready, unless the link is full or this is called from within.
+
+        The first bytes of a turn of the reactor leave at once, so that nobody waits for a timer; what follows in the same turn leaves together
+        at its end: one message instead of one for each stream.
+        """
+        if self._busy or self._corked is not None or not self.up:
             return
+        if self.transport_gathers:
+            self._corked = self.clock.callLater(0, self._uncork)
+        self._send_ready()
+
+    def _uncork(self) -> None:
+        self._corked = None
+        if self._ready or self.session.has_output:
+            self._send_ready()
+
+    def _send_ready(self) -> None:
         self._busy = True
         try:
             while not self._blocked and self.up:
@@ -233,12 +251,18 @@ class Tunnel(Protocol):
                 chunks = self.session.take_output()
                 if not chunks:
                     break
-                self.transport.write(b"".join(chunks))
+                self._write(chunks)
         finally:
             self._busy = False
         if self._closing:
             self._closing = False
             self.close()
+
+    def _write(self, chunks: list[Any]) -> None:
+        if self.transport_gathers:
+            self.transport.writeSequence(chunks)
+        else:
+            self.transport.write(b"".join(chunks))
 
     def _fill(self) -> None:
         """Let the streams put one message's worth into the session, a turn each."""
@@ -299,6 +323,7 @@ class Tunnel(Protocol):
         self.up = True
         self.up_since_s = self._last_received_s = self.clock.seconds()
         self._liveness = Liveness(self._timing, self.up_since_s)
+        self.transport_gathers = getattr(self.transport, "gathers", False)
         self.transport.registerProducer(self, True)
         self.ping()
         self._check = self.clock.callLater(self._timing.ping_after_s, self._check_liveness)
@@ -323,6 +348,9 @@ class Tunnel(Protocol):
             return
         reason = self._why or reason
         self.up = False
+        if self._corked is not None:
+            self._corked.cancel()
+            self._corked = None
         if self._check is not None and self._check.active():
             self._check.cancel()
         lost = Failure(ConnectionLost("the tunnel was lost"))

@@ -262,6 +262,9 @@ class WebSocketSite:
 class _Connection(Protocol):
     """One connection from its TCP connect to its end."""
 
+    takes_views = False
+    """Whether what was read may be given as a view of a buffer that is used again (see `whole_tls`)."""
+
     log = Logger()
     transport: Any
 
@@ -401,6 +404,7 @@ class _Connection(Protocol):
         self._settled()
         if answer.subprotocol == TUNNEL_SUBPROTOCOL:
             channel = LeanChannel(transport, client=False)
+            self.takes_views = True
         self._websocket = channel.user = WebSocketTransport(
             self._site.clock,
             transport,

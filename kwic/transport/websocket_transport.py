@@ -143,6 +143,7 @@ class WebSocketTransport:
         self._write_limit_bytes = min(message_limit_bytes or MAXIMUM_MESSAGE_BYTES, MAXIMUM_MESSAGE_BYTES)
         #: A channel for tunnels takes a message in pieces; those who write here keep it within the limit.
         self._send_pieces = getattr(channel, "send_pieces", None)
+        self.gathers = self._send_pieces is not None
         self._state = _State.OPEN
         self._paused = False
         self._carrier_lost = False

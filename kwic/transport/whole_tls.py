@@ -9,7 +9,6 @@ is used as it is, which is slower and otherwise the same.
 from __future__ import annotations
 
 import inspect
-from functools import partial
 from typing import Any
 
 from OpenSSL import SSL
@@ -19,12 +18,12 @@ from twisted.protocols.policies import ProtocolWrapper
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 
+from kwic.transport.direct_send import sender
 from kwic.transport.leg import READ_BYTES
+from kwic.transport.openssl_handles import BUFFER_BYTES, HANDLES
 
 #: A TLS record holds at most so much (RFC 8446 5.1).
 RECORD_BYTES = 16_384
-#: What a record adds at most: header, type, padding and tag (RFC 8446 5.2), rounded up.
-RECORD_OVERHEAD_BYTES = 64
 #: The methods that are replaced, and those that are called, with their parameters as this file knows them.
 _KNOWN = {
     "_write": ["self", "bytes"],
@@ -56,7 +55,13 @@ class WholeTls(TLSMemoryBIOProtocol):
         """Read large pieces from the socket."""
         if hasattr(transport, "bufferSize"):
             transport.bufferSize = READ_BYTES
+        self._send = sender(transport)
         super().makeConnection(transport)
+
+    def write(self, data: Any) -> None:
+        """Encrypt and send; dropped after `loseConnection`, as Twisted's does."""
+        if not self.disconnecting or self._producer is not None:
+            self._write(data)
 
     def _write(self, data: Any) -> None:
         if self._lostTLSConnection or not data:
@@ -68,47 +73,61 @@ class WholeTls(TLSMemoryBIOProtocol):
         except SSL.Error:
             self._tlsShutdownFinished(Failure())
         else:
-            size = len(data)
-            self._flush_out(size + (size // RECORD_BYTES + 2) * RECORD_OVERHEAD_BYTES)
+            self._flushSendBIO()
 
     def _flushSendBIO(self) -> None:
-        self._flush_out(RECORD_BYTES)
-
-    def _flush_out(self, expected: int) -> None:
         """Hand on what OpenSSL wants to send, until it has no more."""
         while True:
-            try:
-                piece = self._tlsConnection.bio_read(expected)
-            except SSL.WantReadError:
-                return
-            self.transport.write(piece)
-            if len(piece) < expected:
+            piece = self._read_out()
+            if piece:
+                self._send(piece)
+            if len(piece) < BUFFER_BYTES:
                 return
 
+    def _read_out(self) -> Any:
+        if HANDLES is not None:
+            return HANDLES.read_out(self._tlsConnection)
+        try:
+            return self._tlsConnection.bio_read(BUFFER_BYTES)
+        except SSL.WantReadError:
+            return b""
+
     def _flushReceiveBIO(self) -> None:
-        if self._lostTLSConnection:
-            self._flushSendBIO()
-            return
-        receive = self._tlsConnection.recv
-        pieces: list[bytes] = []
-        end: Any = None
-        while True:
-            try:
-                pieces.append(receive(RECORD_BYTES))
-            except SSL.WantReadError:
-                break
-            except SSL.ZeroReturnError:
-                end = self._closed_in_order
-                break
-            except SSL.Error:
-                end = partial(self._tlsShutdownFinished, Failure())
-                break
-        if pieces and not self._aborted:
-            ProtocolWrapper.dataReceived(self, pieces[0] if len(pieces) == 1 else b"".join(pieces))
-        if end is not None and not self._lostTLSConnection:
-            end()
+        if not self._lostTLSConnection:
+            plain, error = self._read_plain()
+            while error is None:
+                self._deliver(plain)
+                if self._lostTLSConnection:
+                    return
+                plain, error = self._read_plain()
+            self._deliver(plain)
+            if not isinstance(error, SSL.WantReadError) and not self._lostTLSConnection:
+                self._ended(error)
         if self._tlsConnection is not None:
             self._flushSendBIO()
+
+    def _deliver(self, plain: Any) -> None:
+        if plain and not self._aborted:
+            wanted = plain if getattr(self.wrappedProtocol, "takes_views", False) else bytes(plain)
+            ProtocolWrapper.dataReceived(self, wanted)
+
+    def _read_plain(self) -> tuple[Any, SSL.Error | None]:
+        """All that was received, and why there is no more; None when there may be."""
+        if HANDLES is not None:
+            return HANDLES.read_plain(self._tlsConnection)
+        pieces: list[bytes] = []
+        try:
+            while True:
+                pieces.append(self._tlsConnection.recv(RECORD_BYTES))
+        except SSL.Error as error:
+            return b"".join(pieces), error
+
+    def _ended(self, error: SSL.Error) -> None:
+        """TLS is over, in order or not."""
+        if isinstance(error, SSL.ZeroReturnError):
+            self._closed_in_order()
+        else:
+            self._tlsShutdownFinished(Failure(error))
 
     def _closed_in_order(self) -> None:
         self._shutdownTLS()

@@ -1,0 +1,88 @@
+"""
+OpenSSL through pyOpenSSL's own handles, with buffers that are kept: all records of one read, or all of one write, without an allocation for each.
+
+pyOpenSSL's `recv` and `bio_read` allocate a buffer for each call, copy out of it and look at four callbacks. Here the same functions of the library are called with
+one buffer for the whole process. The names used are private to pyOpenSSL: `Handles.make` tries them on a connection of its own first, and returns None
+where they are not what is expected; the callers then use the public functions.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from OpenSSL import SSL
+
+#: One read of a socket is at most 256 KiB of records, and as a whole a little less in plain.
+BUFFER_BYTES = 262_144 + 65_536
+
+
+class Handles:
+    """
+    The functions and the buffers.
+
+    :param ffi: cffi's.
+    :param lib: OpenSSL's.
+    """
+
+    def __init__(self, ffi: Any, lib: Any) -> None:
+        self._ffi = ffi
+        self._lib = lib
+        # Two, because what is read in plain may be looked at while something is sent for it.
+        self._plain = ffi.new("char[]", BUFFER_BYTES)
+        self._plain_view = memoryview(ffi.buffer(self._plain))
+        self._out = ffi.new("char[]", BUFFER_BYTES)
+        self._out_view = memoryview(ffi.buffer(self._out))
+
+    @classmethod
+    def make(cls) -> Handles | None:
+        """:returns: None where pyOpenSSL is another one than this file knows."""
+        try:
+            from OpenSSL._util import ffi, lib
+
+            handles = cls(ffi, lib)
+            handles._try_out()
+        except Exception:  # noqa: BLE001 - whatever is different about it, it is not for us
+            return None
+        return handles
+
+    def _try_out(self) -> None:
+        """Begin a handshake with ourselves and read its first flight back."""
+        connection = SSL.Connection(SSL.Context(SSL.TLS_METHOD), None)
+        connection.set_connect_state()
+        try:
+            connection.do_handshake()
+        except SSL.WantReadError:
+            pass
+        hello = bytes(self.read_out(connection))
+        if not hello.startswith(b"\x16\x03"):
+            raise ValueError("this is no ClientHello")
+        view, error = self.read_plain(connection)
+        if len(view) or not isinstance(error, SSL.WantReadError):
+            raise ValueError("an unfinished handshake has no data")
+
+    def read_plain(self, connection: Any) -> tuple[memoryview, SSL.Error | None]:
+        """
+        Everything that was received.
+
+        :returns: a view that is valid until the next call, and why there is no more: None when the buffer is full.
+        """
+        ssl, lib = connection._ssl, self._lib  # noqa: SLF001
+        size = 0
+        while size < BUFFER_BYTES:
+            result = lib.SSL_read(ssl, self._plain + size, BUFFER_BYTES - size)
+            if result <= 0:
+                try:
+                    connection._raise_ssl_error(ssl, result)  # noqa: SLF001
+                except SSL.Error as error:
+                    return self._plain_view[:size], error
+                break
+            size += result
+        return self._plain_view[:size], None
+
+    def read_out(self, connection: Any) -> memoryview:
+        """What is to be sent now: a view that is valid until the next call; when it fills the buffer there may be more."""
+        size = self._lib.BIO_read(connection._from_ssl, self._out, BUFFER_BYTES)  # noqa: SLF001
+        return self._out_view[: max(size, 0)]
+
+
+HANDLES = Handles.make()
