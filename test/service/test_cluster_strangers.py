@@ -490,6 +490,18 @@ class SecurityTests(ClusterCase):
         self.assertEqual(len(self.lines("no link to 10.0.0.1:5941")), 1)
         self.assertEqual([event for event in self.events if "log_failure" in event], [])
 
+    def test_agent(self) -> None:
+        """An agent of a tenant, whose client certificate the truststore vouches for, is no member."""
+        trusted = [self.scene.server_ca.certificate, self.scene.client_ca.certificate]
+        entry = self.scene.server("a.example.com", name="a")
+        credentials = self.scene.credentials("a", entry, trusted=trusted)
+        self.start("a", "10.0.0.1", insecure=False, credentials=credentials)
+        agent = self.scene.credentials("agent", self.scene.client("tenant101"), trusted=trusted)
+        self.start("b", "10.0.0.2", "tcp://10.0.0.1:5941", insecure=False, credentials=agent)
+        self.pass_time(20)
+        self.assertEqual((self.nodes("a"), self.nodes("b")), ([], []))
+        self.assertEqual(len(self.lines("the link with 10.0.0.2")), 1)
+
     def test_strangers_without_tls(self) -> None:
         """Whoever speaks no TLS, shows no certificate, or breaks off, gets nothing and harms nobody."""
         self.start("a", "10.0.0.1", insecure=False, credentials=self.keys("a"))
