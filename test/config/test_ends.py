@@ -80,6 +80,17 @@ class ReverseTests(SynchronousTestCase):
         self.assertEqual(connect_ends(cloud)[0].keys, ("wss://gw.example.com:443/app1",))
         self.assertEqual(accept_ends(onprem)[0].keys, connect_ends(cloud)[0].keys)
 
+    def test_keys_fit_into_a_socks_name(self) -> None:
+        """A rendezvous key may be 255 characters long, and not one more."""
+        carried = options(
+            http_transport="socks://cloud", socks_mode="reverse", socks_transport="ws://cloud/kwic"
+        )
+        path = "x" * (255 - len("ws://h:80/"))
+        self.assertEqual(complaints(proxy(f"ws://h/{path}", accept_options=carried)), [])
+        self.assertIn(
+            "too long for a tunnel", complaints(proxy(f"ws://h/{path}x", accept_options=carried))[0]
+        )
+
     def test_names_share_a_tunnel(self) -> None:
         """Several pipes of one service travel in one tunnel, which stands where the first of them does."""
         connects = "pipe://a</connect><connect>tcp://h:1</connect><connect>pipe://b"

@@ -90,6 +90,21 @@ class OneFileTests(SynchronousTestCase):
         )
         self.assertEqual(said(config, load("tls/onprem-config.xml")), [])
 
+    def test_certificates_need_tls_on_both_ends(self) -> None:
+        """Nobody shows a certificate on a connection whose TLS is left to something in between."""
+        cloud = read(KEYSTORE, proxy("wss://cloud/b", accept_options=options(ssl_verify__client="required")))
+        onprem = read(proxy(connect="wss://cloud/b", connect_options=options(ssl_encryption="disabled")))
+        (found,) = said(cloud, onprem)
+        self.assertIn("leaves it to something in between", found)
+
+    def test_client_at_a_tunnel(self) -> None:
+        """A plain WebSocket client does not meet a tunnel, though it dials the same address."""
+        tunnel = reverse("wss://cloud/kwic", socks_ssl_verify__client="required")
+        cloud = read(KEYSTORE, proxy(connect="pipe://a", connect_options=tunnel))
+        onprem = read(proxy(connect="wss://cloud/kwic"))
+        (found,) = said(cloud, onprem)
+        self.assertIn("nobody in these files dials in for it", found)
+
     def test_certificate_for_a_shared_listener(self) -> None:
         """What one service of a listener requires holds for whoever dials another on it."""
         cloud = read(

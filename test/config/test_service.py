@@ -101,6 +101,11 @@ class PropertyTests(SynchronousTestCase):
         self.assertEqual(service.maximum_pending_bytes, 131072)
         self.assertEqual(service.maximum_recovery_interval_s, 120.0)
         self.assertEqual(service.prepared_connection_count, 4)
+        for dialling in (
+            proxy(connect="ws://cloud/b", properties=written),
+            proxy("pipe://a", accept_options=reverse("tcp://cloud:1080"), properties=written),
+        ):
+            self.assertEqual(complaints(dialling), [])
         repeated = echo().replace("</service>", "<properties><repeat>3</repeat></properties></service>")
         self.assertEqual(read_one(repeated).repeat, 3)
 
