@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import sys
 from pathlib import Path
@@ -25,6 +24,7 @@ from kwic.service.assembly import assemble
 from kwic.service.context import Context
 from kwic.service.signals import Signals
 from kwic.transport.connection_log import ConnectionLog
+from kwic.transport.remembered_names import RememberingResolver
 from kwic.transport.resolver import FixedNames, FixedResolver
 from kwic.transport.tls import Credentials
 
@@ -111,22 +111,13 @@ def makeService(options: Options) -> MultiService:
         complain(problem.render() for problem in error.problems)
     except SetupError as error:
         complain([f"error: {error}"])
+    reactor.installNameResolver(RememberingResolver(reactor, reactor.nameResolver))  # type: ignore[attr-defined]
     if names.hosts:
         reactor.installNameResolver(FixedResolver(names, reactor.nameResolver))  # type: ignore[attr-defined]
     signals = Signals(reactor, hurry=gateway.hurry, reload=gateway.reload)
     # A turn after the start: Twisted's own handlers are in place by then, and are replaced.
     reactor.callWhenRunning(reactor.callLater, 0, signals.install)
     return Logged(gateway, options)
-
-
-def stop_in_peace(reactor: Any) -> None:
-    """
-    Let SIGTERM and SIGINT be the ordinary end, with status 0.
-
-    The reactor's own handlers remember the signal, and twistd kills itself with it once everything has been stopped in order.
-    """
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: reactor.callFromThread(reactor.stop))
 
 
 def complain(lines: Any) -> Any:
@@ -189,10 +180,3 @@ class Logged(MultiService):
             observer = make_observer(logfile=logfile, level=self._options["log-level"])
             parent.setComponent(ILogObserver, observer)
         super().setServiceParent(parent)
-
-    def startService(self) -> None:
-        """Take the signals as soon as the reactor, which starts later, has installed its own handlers."""
-        from twisted.internet import reactor
-
-        super().startService()
-        reactor.callLater(0, stop_in_peace, reactor)
