@@ -10,6 +10,7 @@ Builds the services of one gateway from its configuration: objects first, then w
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from twisted.internet.interfaces import IProtocolFactory
@@ -52,6 +53,11 @@ def assemble(config: GatewayConfig, context: Context) -> Gateway:
     :raises SetupError: when something that was asked for cannot work.
     """
     return Assembly(config, context).build()
+
+
+def met_at(end: End) -> frozenset[str]:
+    """The addresses behind which other nodes may be met that take the same tunnels: the balancers in front, else its own."""
+    return frozenset(map(str, end.service.balances or (end.address,)))
 
 
 class Assembly:
@@ -101,6 +107,13 @@ class Assembly:
             servers=self._servers,
             uplinks=tuple(self._uplinks.values()),
             balances=self._balances,
+            tunnels=[
+                uri
+                for service in self._config.services
+                for end in (*accept_ends(service), *connect_ends(service))
+                if end.listens and end.address.is_websocket
+                for uri in met_at(end)
+            ],
         )
         for socket in sockets(listeners(self._config), self._context.names):
             gateway.add_listener(self._listener(socket), socket)
@@ -253,7 +266,7 @@ class Assembly:
             self._inbound[key] = InboundTunnels(
                 self._context,
                 self._switchboard(end.address, end),
-                self._membership.nodes,
+                partial(self._membership.nodes, met_at(end)),
                 LIVENESS[end.options.liveness],
             )
         return self._inbound[key]
@@ -281,5 +294,5 @@ class Assembly:
             destinations=destinations,
             names=self._names if end.is_tunnel and offerable else None,
             offerable=offerable,
-            subscribe=self._membership.tell_nodes,
+            subscribe=partial(self._membership.tell_nodes, uris=met_at(end)),
         )

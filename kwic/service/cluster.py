@@ -168,6 +168,7 @@ class Cluster(Membership):
             counter=self._counter,
             balances=told.balances,
             names=told.names,
+            tunnels=told.tunnels,
             load=told.load,
             leaving=told.leaving,
         )
@@ -318,4 +319,5 @@ def _member(neighbour: Neighbour) -> Member:
         load=state.load,
         names=state.names,
         balances=state.balances,
+        tunnels=frozenset(state.tunnels),
     )

@@ -8,7 +8,7 @@ cluster and the rendezvous, sockets closed, the peers told, the clients' streams
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from twisted.application.service import MultiService
@@ -46,6 +46,7 @@ class Gateway(MultiService):
     :param servers: what serves the clients, by service name.
     :param uplinks: the tunnels that we dial.
     :param balances: our services that answer for a balancer.
+    :param tunnels: the addresses at which tunnels are taken.
     """
 
     log = Logger()
@@ -60,6 +61,7 @@ class Gateway(MultiService):
         servers: Mapping[str, Server],
         uplinks: Sequence[Uplink],
         balances: Balances,
+        tunnels: Iterable[str] = (),
     ) -> None:
         super().__init__()
         self.config = config
@@ -74,7 +76,7 @@ class Gateway(MultiService):
         self.draining = False
         self._end_now: Callable[[], None] = lambda: None
         self._look: Any = None
-        offers = OwnOffers(context, membership, names, balances)
+        offers = OwnOffers(context, membership, names, balances, tunnels)
         for child in (membership, offers, *uplinks):
             child.setServiceParent(self)
 

@@ -49,6 +49,9 @@ class Member:
     balances: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Its accept URIs that answer for a balancer, by the balancer's URI."""
 
+    tunnels: frozenset[str] = frozenset()
+    """The URIs at which it takes tunnels, balancers that send it tunnels included."""
+
     @property
     def counts(self) -> bool:
         """Whether it is one of those that clients and agents are sent to."""
@@ -61,6 +64,7 @@ class OwnState:
 
     balances: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     names: Mapping[str, int] = field(default_factory=dict)
+    tunnels: tuple[str, ...] = ()
     load: int = 0
     leaving: bool = False
 
@@ -99,14 +103,20 @@ class Membership(Service, Watched):
         """How many members count, this one included unless it is leaving; None when there is no cluster that could say."""
         return sum(member.counts for member in self.members()) + (not self.own.leaving)
 
-    def nodes(self) -> Nodes | None:
-        """How many nodes there are to meet, for those who dial us; None when nobody knows."""
-        count = self.count
-        return None if count is None else Nodes(version=self.version, count=count)
+    def nodes(self, uris: frozenset[str]) -> Nodes | None:
+        """
+        How many nodes there are to meet, for those who dial us; None when nobody knows.
 
-    def tell_nodes(self, acceptor: Acceptor) -> None:
-        """Answer a stream that asks to be told which nodes there are."""
-        tell_nodes(acceptor, self.nodes, self.watch)
+        :param uris: the addresses at which they may be met: that of the tunnel, or those of the balancers in front of it.
+        """
+        if self.count is None:
+            return None
+        others = sum(member.counts and bool(uris & member.tunnels) for member in self.members())
+        return Nodes(version=self.version, count=others + (not self.own.leaving))
+
+    def tell_nodes(self, acceptor: Acceptor, uris: frozenset[str]) -> None:
+        """Answer a stream that asks to be told which nodes there are to meet at some addresses."""
+        tell_nodes(acceptor, lambda: self.nodes(uris), self.watch)
 
     def publish(self, state: OwnState) -> None:
         """Tell the others what we have to offer now: at most a few times a second, the last word counts. Leaving is told at once."""

@@ -62,21 +62,21 @@ class NodesListener(LineOnlyReceiver):
     """
     Hears about the nodes.
 
-    :param heard: called with the count.
+    :param heard: called with what was told.
     """
 
     delimiter = b"\n"
     MAX_LENGTH = 64
     transport: Any
 
-    def __init__(self, heard: Callable[[int], None]) -> None:
+    def __init__(self, heard: Callable[[Nodes], None]) -> None:
         self._heard = heard
 
     def lineReceived(self, line: bytes) -> None:
         """One view of the nodes."""
         nodes = parse_nodes(line.decode("ascii", "replace"))
         if nodes is not None:
-            self._heard(nodes.count)
+            self._heard(nodes)
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """No line is so long."""
@@ -92,7 +92,7 @@ def tell_nodes(
     acceptor.accept_with(NodesTeller(current, watch))
 
 
-def ask_nodes(tunnel: Tunnel, heard: Callable[[int], None]) -> None:
+def ask_nodes(tunnel: Tunnel, heard: Callable[[Nodes], None]) -> None:
     """Ask the far end of a tunnel to tell about its nodes; one that cannot says no, and that is that."""
 
     def on_reply(opener: Opener, rep: Rep) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.application.service import Service
@@ -24,13 +24,22 @@ class OwnOffers(Service):
     :param membership: whom it is told.
     :param names: the names that are held here.
     :param balances: the balancers that are answered for here.
+    :param tunnels: the addresses at which tunnels are taken here.
     """
 
-    def __init__(self, context: Context, membership: Membership, names: Names, balances: Balances) -> None:
+    def __init__(
+        self,
+        context: Context,
+        membership: Membership,
+        names: Names,
+        balances: Balances,
+        tunnels: Iterable[str],
+    ) -> None:
         self._context = context
         self._membership = membership
         self._names = names
         self._balances = balances
+        self._tunnels = tuple(sorted(set(tunnels)))
         self._stops: list[Callable[[], None]] = []
         self._timer: Any = None
 
@@ -48,6 +57,7 @@ class OwnOffers(Service):
         held = self._names.held()
         state = OwnState(
             balances=self._balances.offered(),
+            tunnels=self._tunnels,
             names={name: sum(not tunnel.suspect for tunnel in tunnels) for name, tunnels in held.items()},
             load=len(self._context.relays),
             leaving=self._membership.own.leaving,

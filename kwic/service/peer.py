@@ -22,6 +22,7 @@ from kwic.policy.backoff import Backoff
 from kwic.transport.stream import Stream
 from kwic.transport.tls import PeerIdentity
 from kwic.transport.tunnel import Tunnel
+from kwic.wire.kwic_headers import Nodes
 
 if TYPE_CHECKING:
     from kwic.service.uplink import Uplink
@@ -115,6 +116,8 @@ class Peer(ReconnectingClientFactory):
         self.node = ""
         #: What its certificate says; decisions about streams are made from it.
         self.identity: PeerIdentity | None = None
+        #: How many nodes there are, as it said last.
+        self.nodes: Nodes | None = None
         self.label = f"{uplink.address}" + (f" at {dial_address}" if dial_address else "")
         self._backoff = backoff
         self._connector = EndpointConnector(self._endpoint, self)

@@ -1,66 +1,79 @@
-"""Reverse names and who holds them: which tunnels lead to an agent that serves a name."""
+"""Reverse names and who holds them: through which tunnels and waiting connections an agent can be reached that serves a name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Protocol as Interface
 
 from kwic.service.watch import Watched
-from kwic.transport.tunnel import Tunnel
 
 #: One tunnel may offer so many names: a bound on what a peer can make us remember.
 NAMES_PER_TUNNEL = 4096
 
 
+class Holder(Interface):
+    """A tunnel that carries many clients, or a connection of an agent that waits for a single one."""
+
+    #: The other end, in log lines.
+    peer: str
+    #: It left something unanswered: others are chosen first.
+    suspect: bool
+
+    @property
+    def usable(self) -> bool:
+        """Whether a client can be sent there now."""
+
+
 class Names(Watched):
-    """The names that agents offer, and the tunnels that offer them."""
+    """The names that agents offer, and what they are offered on."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._holders: dict[str, dict[Tunnel, int]] = {}
-        self._counts: dict[Tunnel, int] = {}
+        self._holders: dict[str, dict[Holder, int]] = {}
+        self._counts: dict[Holder, int] = {}
 
-    def offer(self, name: str, tunnel: Tunnel) -> Callable[[], None] | None:
+    def offer(self, name: str, holder: Holder) -> Callable[[], None] | None:
         """
-        A tunnel offers a name.
+        A name is offered.
 
-        :returns: what takes the offer back; None when the tunnel offers too many names already.
+        :returns: what takes the offer back; None when this holder offers too many names already.
         """
-        if self._counts.get(tunnel, 0) >= NAMES_PER_TUNNEL:
+        if self._counts.get(holder, 0) >= NAMES_PER_TUNNEL:
             return None
         holders = self._holders.setdefault(name, {})
-        holders[tunnel] = holders.get(tunnel, 0) + 1
-        self._counts[tunnel] = self._counts.get(tunnel, 0) + 1
+        holders[holder] = holders.get(holder, 0) + 1
+        self._counts[holder] = self._counts.get(holder, 0) + 1
         self.changed()
 
         def withdraw() -> None:
-            self._withdraw(name, tunnel)
+            self._withdraw(name, holder)
 
         return withdraw
 
-    def _withdraw(self, name: str, tunnel: Tunnel) -> None:
-        _count_down(self._counts, tunnel)
+    def _withdraw(self, name: str, holder: Holder) -> None:
+        _count_down(self._counts, holder)
         holders = self._holders.get(name, {})
-        _count_down(holders, tunnel)
+        _count_down(holders, holder)
         if not holders:
             self._holders.pop(name, None)
         self.changed()
 
-    def holders(self, name: str) -> tuple[Tunnel, ...]:
-        """The tunnels through which a name can be reached now."""
-        return tuple(tunnel for tunnel in self._holders.get(name, ()) if tunnel.usable)
+    def holders(self, name: str) -> tuple[Holder, ...]:
+        """Through what a name can be reached now."""
+        return tuple(holder for holder in self._holders.get(name, ()) if holder.usable)
 
-    def held(self) -> Mapping[str, tuple[Tunnel, ...]]:
-        """Every name and its usable tunnels."""
+    def held(self) -> Mapping[str, tuple[Holder, ...]]:
+        """Every name, and through what it can be reached."""
         return {name: holders for name in self._holders if (holders := self.holders(name))}
 
-    def of(self, tunnel: Tunnel) -> tuple[str, ...]:
-        """The names that a tunnel offers."""
-        return tuple(name for name, holders in self._holders.items() if tunnel in holders)
+    def of(self, holder: Holder) -> tuple[str, ...]:
+        """The names that are offered on one tunnel or connection."""
+        return tuple(name for name, holders in self._holders.items() if holder in holders)
 
 
-def _count_down(counts: dict[Tunnel, int], tunnel: Tunnel) -> None:
-    left = counts.get(tunnel, 0) - 1
+def _count_down(counts: dict[Holder, int], holder: Holder) -> None:
+    left = counts.get(holder, 0) - 1
     if left > 0:
-        counts[tunnel] = left
+        counts[holder] = left
     else:
-        counts.pop(tunnel, None)
+        counts.pop(holder, None)

@@ -1,23 +1,25 @@
 """
-What the streams that a peer opens in a tunnel may reach.
+What a peer may reach and offer: with the streams that it opens in a tunnel, or with a SOCKS connection for each client.
 
     CONNECT name   a destination of ours, when the peer may reach it
     BIND name      the peer offers a name, when it may
     kwic:nodes     the peer wants to be told which nodes there are
 
-Who may is decided from the peer's certificate, anew for every stream.
+Who may is decided from the peer's certificate, anew for every request.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from typing import Protocol as Interface
 
 from twisted.logger import Logger
 
 from kwic.config.model import Service
-from kwic.service.reverse import Names
+from kwic.service.reverse import Holder, Names
+from kwic.transport.leg import Leg
 from kwic.transport.negotiation import Acceptor
 from kwic.transport.stream import Stream
 from kwic.transport.tls import PeerIdentity
@@ -28,13 +30,33 @@ from kwic.wire.socks5 import Command, Rep, Request
 NODES = "kwic:nodes"
 
 
+class Asker(Interface):
+    """What a request came on and is answered on."""
+
+    #: Called when the other end gives up before it has an answer, with whatever there is to say about that.
+    on_lost: Any
+
+    def accept(self) -> Leg:
+        """The name was reached: say so; the leg of the client."""
+
+    def register(self, on_lost: Callable[[], None]) -> None:
+        """
+        The name is registered: say so.
+
+        :param on_lost: called when it is not offered any more.
+        """
+
+    def refuse(self, rep: Rep) -> None:
+        """It was not: say why."""
+
+
 class Destination(Interface):
-    """Something that a stream can be connected to."""
+    """Something that a request can be connected to."""
 
     service: Service
 
-    def request(self, acceptor: Acceptor, sender: str) -> None:
-        """Dial, and accept or refuse the stream."""
+    def request(self, acceptor: Asker, sender: str) -> None:
+        """Dial, and accept or refuse."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,62 +83,75 @@ class Switchboard:
         """Take a stream that the peer opened."""
 
         def on_request(acceptor: Acceptor, request: Request) -> None:
-            self._request(tunnel, acceptor, request, identity)
+            wants_nodes = request.command is Command.CONNECT and request.host == NODES
+            if wants_nodes and self.subscribe is not None:
+                self.subscribe(acceptor)
+            else:
+                self.request(acceptor, request, identity, tunnel)
 
         stream.attach(Acceptor(self.clock, on_request))  # type: ignore[arg-type]
 
-    def _request(
-        self, tunnel: Tunnel, acceptor: Acceptor, request: Request, identity: PeerIdentity | None
+    def request(
+        self, asker: Asker, request: Request, identity: PeerIdentity | None, holder: Holder
     ) -> None:
-        if request.command is Command.CONNECT and request.host == NODES and self.subscribe is not None:
-            self.subscribe(acceptor)
-        elif request.command is Command.CONNECT:
-            self._reach(tunnel, acceptor, request.host, identity)
-        elif request.command is Command.BIND and self.names is not None:
-            self._offer(tunnel, acceptor, request.host, identity)
-        else:
-            acceptor.refuse(Rep.COMMAND_NOT_SUPPORTED)
+        """
+        Answer a request.
 
-    def _reach(self, tunnel: Tunnel, acceptor: Acceptor, name: str, identity: PeerIdentity | None) -> None:
+        :param identity: who asks.
+        :param holder: through what a name can be reached that is offered with this request.
+        """
+        if request.command is Command.CONNECT:
+            self.reach(asker, request.host, identity, holder.peer)
+        elif request.command is Command.BIND and self.names is not None:
+            self._offer(asker, request.host, identity, holder)
+        else:
+            asker.refuse(Rep.COMMAND_NOT_SUPPORTED)
+
+    def reach(self, asker: Asker, name: str, identity: PeerIdentity | None, peer: str) -> None:
+        """
+        Connect a client of the peer's with what it asks for.
+
+        :param peer: the other end, in log lines.
+        """
         destination = self.destinations.get(name)
         if destination is None:
-            self.log.warn("{peer} asked for {name}, which is not here", peer=tunnel.peer, name=name)
-            acceptor.refuse(Rep.HOST_UNREACHABLE)
+            self.log.warn("{peer} asked for {name}, which is not here", peer=peer, name=name)
+            asker.refuse(Rep.HOST_UNREACHABLE)
         elif not permitted(destination.service, identity):
             self.log.warn(
                 "{peer} ({who}) may not reach {service}: its certificate has none of the required names",
-                peer=tunnel.peer,
+                peer=peer,
                 who=who(identity),
                 service=destination.service.name,
             )
-            acceptor.refuse(Rep.NOT_ALLOWED)
+            asker.refuse(Rep.NOT_ALLOWED)
         else:
-            destination.request(acceptor, tunnel.peer)
+            destination.request(asker, peer)
 
-    def _offer(self, tunnel: Tunnel, acceptor: Acceptor, name: str, identity: PeerIdentity | None) -> None:
+    def _offer(self, asker: Asker, name: str, identity: PeerIdentity | None, holder: Holder) -> None:
         services = self.offerable.get(name, ())
         refusing = [service for service in services if not permitted(service, identity)]
         if refusing:
             self.log.warn(
                 "{peer} ({who}) may not offer {name}: service {service} requires another certificate",
-                peer=tunnel.peer,
+                peer=holder.peer,
                 who=who(identity),
                 name=name,
                 service=refusing[0].name,
             )
-            acceptor.refuse(Rep.NOT_ALLOWED)
+            asker.refuse(Rep.NOT_ALLOWED)
             return
         if not services:
             self.log.warn(
-                "{peer} offers {name}, which no service here connects to", peer=tunnel.peer, name=name
+                "{peer} offers {name}, which no service here connects to", peer=holder.peer, name=name
             )
         assert self.names is not None
-        withdraw = self.names.offer(name, tunnel)
+        withdraw = self.names.offer(name, holder)
         if withdraw is None:
-            acceptor.refuse(Rep.NOT_ALLOWED)
+            asker.refuse(Rep.NOT_ALLOWED)
             return
-        self.log.info("{peer} offers {name}", peer=tunnel.peer, name=name)
-        acceptor.register(withdraw)
+        self.log.info("{peer} offers {name}", peer=holder.peer, name=name)
+        asker.register(withdraw)
 
 
 def permitted(service: Service, identity: PeerIdentity | None) -> bool:

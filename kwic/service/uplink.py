@@ -13,6 +13,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from twisted.application.service import Service
@@ -42,6 +43,7 @@ from kwic.wire.kwic_headers import (
     MET_HEADER,
     NODES_HEADER,
     TUNNEL_SUBPROTOCOL,
+    Nodes,
     format_met,
     parse_instance,
     parse_nodes,
@@ -308,14 +310,18 @@ class Uplink(Service, Watched):
             self.log.info("{peer}: one tunnel to {node} is enough", peer=peer.label, node=peer.node)
             peer.retire()
 
-    def nodes_announced(self, count: int) -> None:
-        """The other side says how many nodes it has. When one came, whoever waits to dial again may dial now, under whichever name."""
-        came, changed = count > (self._announced or 0), count != self._announced
-        self._announced = count
-        self._coverage.announced(count)
-        if changed:
+    def nodes_announced(self, peer: Peer, nodes: Nodes) -> None:
+        """
+        A node says how many there are to meet here. When its view is another than before, a node may have come back, under whichever
+        name: whoever waits to dial again may dial now.
+        """
+        news = peer.nodes is not None and peer.nodes.version != nodes.version
+        peer.nodes = nodes
+        if nodes.count != self._announced:
             self._fruitless = 0
-        if came:
+        self._announced = nodes.count
+        self._coverage.announced(nodes.count)
+        if news:
             self.context.came_back.changed()
 
     def _hurry(self) -> None:
@@ -379,13 +385,14 @@ class Uplink(Service, Watched):
         who = parse_instance(headers.get(INSTANCE_HEADER.lower()))
         peer.instance, peer.node = (who.uuid, who.node) if who is not None else ("", "")
         peer.identity = peer_identity(transport)
+        peer.nodes = None
         peer.tunnel.peer = f"{peer.node or '?'} at {peer.label}"
         self._redirected = self._redirected or str(transport.uri) != str(self.address)
         known = {other.instance for other in self._up() if other is not peer}
         self._coverage.reached(peer.node or peer.instance, self.context.reactor.seconds())
         nodes = parse_nodes(headers.get(NODES_HEADER.lower()))
         if nodes is not None:
-            self.nodes_announced(nodes.count)
+            self.nodes_announced(peer, nodes)
         if peer is self._scout:
             if peer.instance in known:
                 self._fruitless += 1
@@ -397,7 +404,7 @@ class Uplink(Service, Watched):
         self.log.info("tunnel to {peer} is up", peer=peer.tunnel.peer)
         for offer in self._offers.values():
             offer.tunnel_up(peer.tunnel)
-        ask_nodes(peer.tunnel, self.nodes_announced)
+        ask_nodes(peer.tunnel, partial(self.nodes_announced, peer))
         self.changed()
 
     def stream_opened(self, peer: Peer, stream: Stream) -> None:

@@ -67,6 +67,9 @@ class State:
     names: Mapping[str, int] = field(default_factory=dict)
     """Reverse names: how many unsuspected tunnels of this member serve each; 0 = only suspected ones."""
 
+    tunnels: tuple[str, ...] = ()
+    """The URIs at which this member takes tunnels, balancers that send it tunnels included."""
+
     load: int = 0
     """Open client connections."""
 
@@ -244,6 +247,7 @@ def _state(fields: Mapping[str, Any]) -> State:
         counter=_number(fields.get("counter")),
         balances={uri: _texts(accepts) for uri, accepts in _mapping(fields.get("balances", {})).items()},
         names={name: _number(tunnels) for name, tunnels in _mapping(fields.get("names", {})).items()},
+        tunnels=_texts(fields.get("tunnels", [])),
         load=_number(fields.get("load", 0)),
         leaving=_flag(fields.get("leaving", False)),
     )

@@ -136,7 +136,16 @@ class MembershipSuite:
         self.assertLess(took_s, 2.0)
         for membership in self.memberships.values():
             self.assertEqual(membership.count, 3)
-            self.assertEqual(membership.nodes().count, 3)
+
+    def test_doors(self) -> None:
+        """Members learn which of them take tunnels at an address."""
+        door, own = "wss://example.com:443/kwic", "wss://cloud1.example.com:443/kwic"
+        self.meet("cloud1", "cloud2", "cloud3")
+        self.memberships["cloud1"].publish(OwnState(tunnels=(door, own)))
+        self.memberships["cloud2"].publish(OwnState(tunnels=(door,)))
+        asked = self.memberships["cloud2"]
+        self.network.run_until(lambda: asked.nodes(frozenset({own})).count == 2, 5)
+        self.assertEqual(asked.nodes(frozenset({door})).count, 2)
 
     def test_alone(self) -> None:
         """A member that finds nobody counts itself."""

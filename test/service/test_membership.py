@@ -74,15 +74,19 @@ class MembershipTests(SynchronousTestCase):
         self.assertEqual(company.own, OwnState(names={"a": 1}, load=3, leaving=True))
 
     def test_tell_nodes(self) -> None:
-        """Whoever asks is told how many nodes there are, now and whenever that changes."""
+        """Whoever asks is told how many nodes take tunnels where it dialled, now and whenever that changes."""
         company = Company()
         acceptor: Any = Acceptor()
-        company.tell_nodes(acceptor)
-        company.others = (member("a"), member("b"))
+        company.tell_nodes(acceptor, DOOR)
+        company.others = (member("a", tunnels=DOOR), member("b", tunnels=DOOR), member("c"))
         company.changed()
         company.changed()
         self.assertEqual(acceptor.transport.value(), b"0 1\n1 3\n")
-        self.assertEqual(company.nodes(), Nodes(version=1, count=3))
+        self.assertEqual(company.nodes(DOOR), Nodes(version=1, count=3))
+        self.assertEqual(company.nodes(frozenset({"wss://elsewhere:443/kwic"})), Nodes(version=1, count=1))
+
+
+DOOR = frozenset({"wss://example.com:443/kwic"})
 
 
 class AloneTests(SynchronousTestCase):
@@ -94,11 +98,11 @@ class AloneTests(SynchronousTestCase):
         alone.check()
         alone.startService()
         alone.publish(OwnState(load=1))
-        self.assertEqual((alone.members(), alone.count, alone.nodes()), ((), None, None))
+        self.assertEqual((alone.members(), alone.count, alone.nodes(DOOR)), ((), None, None))
         self.assertIsNone(alone.path(member("a"), "name"))
         self.assertEqual(alone.own.load, 1)
         acceptor: Any = Acceptor()
-        alone.tell_nodes(acceptor)
+        alone.tell_nodes(acceptor, DOOR)
         alone.leave()
         self.assertEqual(acceptor.transport.value(), b"")
         alone.stopService()
