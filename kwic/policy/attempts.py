@@ -102,7 +102,7 @@ class Phase(Enum):
     SLOW = auto()
     """As either, for too long: another path is tried beside it."""
     GONE = auto()
-    """It was refused or lost."""
+    """It was refused or lost, or the plan is over."""
 
 
 class PlanState(Enum):
@@ -214,7 +214,7 @@ class Attempts:
     def connected(self, attempt: int) -> list[Step]:
         """The far end was dialled: this attempt wins, unless the plan is over, when it comes too late."""
         one = self._attempt(attempt)
-        if self.over or one.phase is Phase.GONE:
+        if one.phase is Phase.GONE:
             return []
         self._state = PlanState.OVER
         one.phase = Phase.GONE
@@ -264,7 +264,7 @@ class Attempts:
     def _gone(self, number: int, reason: Reason, detail: str) -> list[Step]:
         """An attempt is out."""
         one = self._attempt(number)
-        if self.over or one.phase is Phase.GONE:
+        if one.phase is Phase.GONE:
             return []
         one.phase = Phase.GONE
         self._reason = reason

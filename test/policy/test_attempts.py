@@ -152,6 +152,17 @@ class SlowPathTests(AttemptsCase):
         )
         self.assert_over()
 
+    def test_all_slow_paths_fail(self) -> None:
+        """When three slow paths fail one after another, in any order, the client fails with the last of them."""
+        self.begin(0)
+        self.plan.tick(101.5)
+        self.begin(1, 101.5)
+        self.plan.tick(103.0)
+        self.begin(2, 103.0)
+        self.plan.tick(104.5)
+        self.assertEqual(self.plan.lost(2) + self.plan.lost(0) + self.plan.available(), [])
+        self.assertEqual(self.plan.refused(1, "no"), [Fail(reason=Reason.REFUSED, detail="no")])
+
     def test_two_due_at_once(self) -> None:
         """When several steps are due together, each comes once."""
         self.begin(0)

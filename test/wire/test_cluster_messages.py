@@ -88,6 +88,22 @@ class NeighbourVersionTests(SynchronousTestCase):
         found = MessageReader().receive(framed(b'{"type":"gossip","x":1}') + framed(body))
         self.assertEqual(found, [State(incarnation=1, counter=2)])
 
+    def test_largest_fields(self) -> None:
+        """A text of 1024 characters and the number 2⁵³ − 1 are the largest that are taken."""
+        largest = {**HELLO, "node": "n" * 1024, "incarnation": 9_007_199_254_740_991}
+        self.assertEqual(
+            decode_body(json.dumps(largest).encode()),
+            Hello(cluster="c", instance="i", node="n" * 1024, incarnation=2**53 - 1),
+        )
+
+    def test_longest_message(self) -> None:
+        """A message of 1 MiB is sent and taken."""
+        short = len(encode_body(Announce(cluster="", instance="i", accept="")))
+        longest = Announce(cluster="", instance="i", accept="a" * (1_048_576 - short))
+        self.assertEqual(len(encode_body(longest)), 1_048_576)
+        state = State(incarnation=1, counter=1, names={f"{n:01000}": 1 for n in range(1000)})
+        self.assertEqual(MessageReader().receive(encode(state)), [state])
+
     def test_optional_fields(self) -> None:
         """Only what has no sensible default must be there."""
         self.assertEqual(

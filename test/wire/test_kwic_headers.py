@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from kwic.wire.kwic_headers import (
+    INSTANCE_HEADER,
+    MET_HEADER,
     MET_MAXIMUM,
+    NODES_HEADER,
+    SOCKS_SUBPROTOCOL,
+    TUNNEL_SUBPROTOCOL,
     Instance,
     Nodes,
     format_instance,
@@ -22,6 +27,17 @@ from kwic.wire.kwic_headers import (
 
 ONE = "0d9b2a8e-7f3c-4c55-9d3e-0123456789ab"
 OTHER = "11111111-2222-3333-4444-555555555555"
+
+
+class NameTests(SynchronousTestCase):
+    """What peers of every version look for."""
+
+    def test_names(self) -> None:
+        """Subprotocols and headers are called what the protocol page calls them."""
+        self.assertEqual((TUNNEL_SUBPROTOCOL, SOCKS_SUBPROTOCOL), ("kwic.1", "socks"))
+        self.assertEqual(
+            (INSTANCE_HEADER, NODES_HEADER, MET_HEADER), ("Kwic-Instance", "Kwic-Nodes", "Kwic-Met")
+        )
 
 
 class InstanceTests(SynchronousTestCase):
@@ -37,6 +53,7 @@ class InstanceTests(SynchronousTestCase):
         """Blanks, capitals and a missing name do no harm."""
         self.assertEqual(parse_instance(f"  {ONE.upper()}  n "), Instance(uuid=ONE, node="n"))
         self.assertEqual(parse_instance(ONE), Instance(uuid=ONE, node=""))
+        self.assertEqual(parse_instance(f"{ONE} {'n' * 255}"), Instance(uuid=ONE, node="n" * 255))
 
     def test_unreadable(self) -> None:
         """What cannot be read is as good as absent."""
@@ -59,10 +76,11 @@ class NodesTests(SynchronousTestCase):
         """What is written is read."""
         self.assertEqual(format_nodes(Nodes(version=17, count=3)), "17 3")
         self.assertEqual(parse_nodes(" 17  3 "), Nodes(version=17, count=3))
+        self.assertEqual(parse_nodes("9" * 18 + " 0"), Nodes(version=10**18 - 1, count=0))
 
     def test_unreadable(self) -> None:
         """What cannot be read is as good as absent."""
-        for value in (None, "", "1", "1 2 3", "1 x", "-1 2", "1 ²", f"1 {'9' * 5000}"):
+        for value in (None, "", "1", "1 2 3", "1 x", "-1 2", "1 ²", f"1 {'9' * 19}", f"1 {'9' * 5000}"):
             self.assertIsNone(parse_nodes(value), value)
 
 

@@ -65,6 +65,13 @@ class EncodingTests(SynchronousTestCase):
             with self.assertRaises(MisuseError):
                 request(Command.BIND, name)
 
+    def test_numbers(self) -> None:
+        """Commands, address types and replies have the numbers of the RFC."""
+        self.assertEqual([int(one) for one in Command], [1, 2, 3])
+        self.assertEqual([int(one) for one in AddressType], [1, 3, 4])
+        self.assertEqual([int(one) for one in Rep], list(range(9)))
+        self.assertEqual(request(Command.BIND, "x"), b"\x05\x02\x00\x03\x01x\x00\x00")
+
     def test_every_code_has_words(self) -> None:
         """A log line can say what a code means."""
         self.assertEqual(Rep.CONNECTION_REFUSED.meaning, "connection refused")
