@@ -126,7 +126,7 @@ class Assembly:
         if service.type == "echo":
             return Echo(service)
         if service.type == "balancer":
-            return Balancer(service, self._membership, self._context)
+            return Balancer(service, self._membership, self._context, draw=self._context.random)
         return Proxy(service, self._source(service), self._context)
 
     def _source(self, service: Service) -> PathSource:

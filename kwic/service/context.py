@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +37,7 @@ class Context:
     :param limits: the bounds of every session, with one budget for all.
     :param relays: the clients that are joined now.
     :param came_back: tells every uplink that a node of the other side is said to be there again.
+    :param random: draws evenly from [0, 1): every wait and every tie is decided by it, so that a run can be repeated.
     """
 
     reactor: Any
@@ -51,6 +53,7 @@ class Context:
     limits: Limits = field(default_factory=Limits)
     relays: Relays = field(default_factory=Relays)
     came_back: Watched = field(default_factory=Watched)
+    random: Callable[[], float] = random.random
 
     def proxy_for(self, address: Address) -> Proxy | None:
         """The HTTP proxy through which an address is dialled, if any."""

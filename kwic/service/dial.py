@@ -31,7 +31,7 @@ class Dial:
     :param source: where the paths come from.
     :param on_success: called with the far leg.
     :param on_failure: called with the reason, as a SOCKS reply and in words.
-    :param timeout_s: seconds in all; None for what the source says.
+    :param draw: draws evenly from [0, 1), for ties.
     """
 
     def __init__(
@@ -41,11 +41,13 @@ class Dial:
         *,
         on_success: Callable[[Leg], None],
         on_failure: Callable[[Rep, str], None],
+        draw: Callable[[], float] = random.random,
     ) -> None:
         self._clock = clock
         self._source = source
         self._on_success = on_success
         self._on_failure = on_failure
+        self._draw = draw
         self._plan = Attempts(now_s=clock.seconds(), timeout_s=source.timeout_s)
         self._running: list[_Running] = []
         self._tried: set[Any] = set()
@@ -68,7 +70,7 @@ class Dial:
 
     def _best(self) -> Path | None:
         paths = {path.facts.key: path for path in self._source.paths()}
-        chosen = best([path.facts for path in paths.values()], random=random.random, tried=self._tried)
+        chosen = best([path.facts for path in paths.values()], random=self._draw, tried=self._tried)
         return None if chosen is None else paths[chosen.key]
 
     def _take(self, steps: Iterable[Step]) -> None:

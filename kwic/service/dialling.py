@@ -7,7 +7,6 @@ a while.
 
 from __future__ import annotations
 
-import random
 from typing import Any
 from typing import Protocol as Interface
 
@@ -76,7 +75,7 @@ class Dialling(ClientFactory):
         #: Who was met there last.
         self.met = ""
         self.link: Link | None = None
-        self._backoff = Backoff(random.random, initial_s=INITIAL_S, maximum_s=MAXIMUM_S)
+        self._backoff = Backoff(context.random, initial_s=INITIAL_S, maximum_s=MAXIMUM_S)
         self._connector: Any = None
         self._timer: Any = None
         self._stopped = False

@@ -46,7 +46,7 @@ class InboundTunnels:
         self._nodes = nodes
         self._timing = timing
         self._draining = False
-        self.guests: set[Guest] = set()
+        self.guests: dict[Guest, None] = {}
 
     @property
     def tunnels(self) -> Sequence[Tunnel]:
@@ -86,13 +86,13 @@ class InboundTunnels:
 
     def came(self, guest: Guest) -> None:
         """A tunnel is up."""
-        self.guests.add(guest)
+        self.guests[guest] = None
         if self._draining:
             guest.tunnel.drain()
 
     def went(self, guest: Guest) -> None:
         """A tunnel is gone."""
-        self.guests.discard(guest)
+        self.guests.pop(guest, None)
 
 
 class Guest:

@@ -11,7 +11,6 @@ when it answers at the same address, and has it doubted when only the node's nam
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable, Sequence
 from typing import Any
 from typing import Protocol as Interface
@@ -152,7 +151,7 @@ class Mesh(Service):
 
     def configure(self, places: Iterable[Place]) -> None:
         """Dial these from now on, for ever; those that were configured and are not among them become learnt ones."""
-        wanted = set(places)
+        wanted = sorted(set(places))
         for dialling in self.diallings.values():
             if dialling.configured and dialling.place not in wanted:
                 dialling.configured = False
@@ -373,7 +372,7 @@ class Mesh(Service):
             self._remember(neighbour)
         if not neighbour.usable and self.running:
             for dialling in tuple(self.diallings.values()):
-                dialling.wake(random.random() * INITIAL_S)
+                dialling.wake(self._context.random() * INITIAL_S)
 
     def _remember(self, neighbour: Neighbour) -> None:
         """Dial the address of a member that is gone, unless it said that it goes."""

@@ -44,6 +44,7 @@ class Proxy:
         self.source = source
         self._clock = context.reactor
         self._relays = context.relays
+        self._draw = context.random
         #: Clients that wait for a path.
         self.waiting = 0
         self.served = 0
@@ -95,7 +96,7 @@ class Proxy:
 
     def _dial(self, on_success: Callable[[Leg], None], on_failure: Callable[[Rep, str], None]) -> Dial:
         self.waiting += 1
-        return Dial(self._clock, self.source, on_success=on_success, on_failure=on_failure)
+        return Dial(self._clock, self.source, on_success=on_success, on_failure=on_failure, draw=self._draw)
 
     def _left(self, dial: Dial, *gone: Leg | Failure) -> None:
         """The client went before it was served."""

@@ -11,7 +11,7 @@ class Relays:
     """Every relay of the gateway."""
 
     def __init__(self) -> None:
-        self._relays: set[Relay] = set()
+        self._relays: dict[Relay, None] = {}
         self._when_empty: Callable[[], None] | None = None
 
     def __len__(self) -> int:
@@ -19,11 +19,11 @@ class Relays:
 
     def add(self, relay: Relay) -> None:
         """A client was joined."""
-        self._relays.add(relay)
+        self._relays[relay] = None
 
     def remove(self, relay: Relay) -> None:
         """A client is done."""
-        self._relays.discard(relay)
+        self._relays.pop(relay, None)
         self._check()
 
     def when_empty(self, call: Callable[[], None]) -> None:

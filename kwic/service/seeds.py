@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -69,7 +68,7 @@ class _Name:
         self._reactor = context.reactor
         self._connect = connect
         self._lookup = AddressLookup(context.reactor, connect.host)
-        self._backoff = Backoff(random.random, maximum_s=RESOLVE_S)
+        self._backoff = Backoff(context.random, maximum_s=RESOLVE_S)
         self._timer: Any = None
         self._asked_s = 0.0
         self._complained = False

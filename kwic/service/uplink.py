@@ -10,7 +10,6 @@ A far end that speaks no `kwic.1` is *plain*: every client gets a WebSocket of i
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -122,7 +121,7 @@ class Uplink(Service, Watched):
         self._redirected = False
         self._leaving = False
         #: Every tunnel that is up, also those whose peers have been retired.
-        self._open: set[Tunnel] = set()
+        self._open: dict[Tunnel, None] = {}
         #: How many nodes there are, as the other side says.
         self._announced: int | None = None
         #: Scouts that have met nobody new since the last change.
@@ -203,7 +202,7 @@ class Uplink(Service, Watched):
             tunnel.abort("it did not end in time")
 
     def _check_gone(self) -> None:
-        self._open = {tunnel for tunnel in self._open if tunnel.up}
+        self._open = {tunnel: None for tunnel in self._open if tunnel.up}
         if self._gone is not None and not self._open:
             self._cancel()
             gone, self._gone = self._gone, None
@@ -266,7 +265,7 @@ class Uplink(Service, Watched):
             peer.start()
 
     def _new_peer(self, dial_address: str | None, maximum_s: float) -> Peer:
-        return Peer(self, Backoff(random.random, maximum_s=maximum_s), dial_address)
+        return Peer(self, Backoff(self.context.random, maximum_s=maximum_s), dial_address)
 
     def _missing(self, now: float) -> Missing:
         nodes = [peer.node or peer.instance for peer, tunnel in self._up().items() if not tunnel.draining]
@@ -379,7 +378,7 @@ class Uplink(Service, Watched):
     def tunnel_up(self, peer: Peer) -> None:
         """A peer's tunnel is up: see who is there, offer our names, ask for the nodes."""
         assert peer.tunnel is not None
-        self._open.add(peer.tunnel)
+        self._open[peer.tunnel] = None
         transport: Any = peer.tunnel.transport
         headers = transport.response_headers
         who = parse_instance(headers.get(INSTANCE_HEADER.lower()))
