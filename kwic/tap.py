@@ -19,6 +19,7 @@ from kwic.config.properties import parse_gateway_opts
 from kwic.config.reader import read_config
 from kwic.errors import SetupError
 from kwic.logfile import make_observer
+from kwic.memory import settle
 from kwic.service.admin import Admin
 from kwic.service.assembly import assemble
 from kwic.service.context import Context
@@ -117,6 +118,7 @@ def makeService(options: Options) -> MultiService:
     signals = Signals(reactor, hurry=gateway.hurry, reload=gateway.reload)
     # A turn after the start: Twisted's own handlers are in place by then, and are replaced.
     reactor.callWhenRunning(reactor.callLater, 0, signals.install)
+    reactor.callWhenRunning(settle)
     return Logged(gateway, options)
 
 

@@ -20,6 +20,7 @@ FLOORS = {
     "cli": 3,
     "tap": 3,
     "logfile": 3,
+    "memory": 3,
     "__init__": 0,
     "__main__": 3,
 }

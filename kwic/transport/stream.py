@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 #: More than this waiting to be sent pauses the producer; at half of it the producer goes on.
 HIGH_BYTES = 65_536
+#: Pieces that wait for a paused reader are joined up to this size.
+HOLD_BYTES = 4096
 
 
 class Outbound(Enum):
@@ -104,11 +106,12 @@ class Stream:
             return
         self._queue.append(data)
         self.queued_bytes += len(data)
+        self.tunnel.wants_to_send(self)
+        # What left at once needs no pause: that would be two system calls for nothing.
         if self._producer is not None and self.queued_bytes > self.high_bytes and not self._producer_paused:
             self._producer_paused = True
             if self._streaming:
                 self._producer.pauseProducing()
-        self.tunnel.wants_to_send(self)
 
     def writeSequence(self, data: Iterable[bytes]) -> None:
         """Queue several pieces."""
@@ -191,7 +194,7 @@ class Stream:
         if self._inbound is Inbound.UNWANTED:
             self.tunnel.consumed(self, len(data))
         elif self._paused or self._held:
-            self._held.append(bytes(data))
+            self._hold(data)
         else:
             self._deliver(data)
             self._return_credit()
@@ -267,6 +270,13 @@ class Stream:
         self._owed_bytes += len(data)
         protocol: Any = self.protocol
         protocol.dataReceived(data if self._takes_views else bytes(data))
+
+    def _hold(self, data: bytes | memoryview) -> None:
+        """Keep bytes until they are wanted; small pieces are joined, as each would cost more than it carries."""
+        if self._held and len(self._held[-1]) + len(data) <= HOLD_BYTES:
+            self._held[-1] += bytes(data)
+        else:
+            self._held.append(bytes(data))
 
     def _return_credit(self) -> None:
         if self._owed_bytes and not self._paused and self.connected:

@@ -270,7 +270,8 @@ class Tunnel(Protocol):
         while self._ready and room > 0:
             stream = self._ready.popleft()
             if stream in self._waiting:
-                room -= self._turn(stream, min(room, TURN_BYTES))
+                # Who is alone need not take turns.
+                room -= self._turn(stream, min(room, TURN_BYTES) if self._ready else room)
 
     def _turn(self, stream: Stream, limit: int) -> int:
         """One stream's turn: its bytes within credit and limit, then its end. It queues up again when it has more."""
