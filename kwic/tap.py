@@ -36,12 +36,14 @@ class Options(usage.Options):
     """What can be said on the command line of `twistd kwic`."""
 
     synopsis = "--config FILE [options]"
-    longdesc = """Runs one KWIC gateway from its configuration file.
-
-      twistd -n kwic --config cloud-config.xml -D cloud-node-hostname=cloud1.example.com
-
-    GATEWAY_OPTS in the environment may hold -Dname=value as well; the command line wins. Options of twistd itself (-n, --pidfile,
-    --logfile, --uid …) stand before the word kwic. SIGTERM drains: open connections may finish within --grace; a second one ends at once."""
+    longdesc = (
+        "Runs one KWIC gateway from its configuration file, for example: "
+        "twistd -n kwic --config cloud-config.xml -D cloud-node-hostname=cloud1.example.com. "
+        "GATEWAY_OPTS in the environment may hold -Dname=value as well; the command line wins. "
+        "Options of twistd itself (-n, --pidfile, --logfile, --uid and so on) stand before the word kwic. "
+        "SIGTERM drains: open connections may finish within --grace; a second one ends at once. "
+        "SIGHUP reads the key and trust stores again."
+    )
 
     optParameters = [
         ["config", "c", None, "The configuration file (required)."],
