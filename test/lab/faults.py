@@ -18,7 +18,7 @@ SILENCE = Row(title="SIGSTOP or black-hole", stall_s=2.0)
 ORDERLY = Row(title="orderly stop / rolling restart", stall_s=0.2)
 BALANCED = Row(title="restart behind a TCP load balancer", stall_s=5.0, whole_s=5.0, grace_s=5.0)
 BAD_LINE = Row(title="20 % loss, 200 ms delay on one tunnel", stall_s=3.0)
-NAMES = Row(title="name servers late or silent", stall_s=None)
+NAMES = Row(title="name servers late or silent", stall_s=0.5)
 STORE = Row(title="etcd killed", stall_s=0.5)
 
 LOSS = 0.2
