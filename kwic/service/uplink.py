@@ -242,7 +242,7 @@ class Uplink(Service, Watched):
 
     def _resolved(self, addresses: Sequence[str]) -> None:
         """The name has these addresses now: one address is dialled by its name, several each by itself."""
-        if not self._leaving and self.running:
+        if self.running and not self._leaving and not self.plain:
             several: list[str | None] = list(addresses) if len(addresses) > 1 else [None]
             self._set_peers([address for address in several for _ in range(self.options.prepared)])
 
