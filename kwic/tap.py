@@ -13,10 +13,9 @@ from twisted.logger import ILogObserver
 from twisted.python import usage
 from twisted.python.components import Componentized
 
+from kwic.cli.config_options import ConfigOptions, load_config, merged_defines
 from kwic.config.model import GatewayConfig
 from kwic.config.problem import ConfigError
-from kwic.config.properties import parse_gateway_opts
-from kwic.config.reader import read_config
 from kwic.errors import SetupError
 from kwic.logfile import make_observer
 from kwic.memory import settle
@@ -32,17 +31,23 @@ from kwic.transport.tls import Credentials
 LOGGING_PROPERTY = "com.kaazing.kwic.logging"
 
 
-class Options(usage.Options):
+class Options(ConfigOptions):
     """What can be said on the command line of `twistd kwic`."""
 
     synopsis = "--config FILE [options]"
-    longdesc = (
-        "Runs one KWIC gateway from its configuration file, for example: "
-        "twistd -n kwic --config cloud-config.xml -D cloud-node-hostname=cloud1.example.com. "
-        "GATEWAY_OPTS in the environment may hold -Dname=value as well; the command line wins. "
-        "Options of twistd itself (-n, --pidfile, --logfile, --uid and so on) stand before the word kwic. "
-        "SIGTERM drains: open connections may finish within --grace; a second one ends at once. "
-        "SIGHUP reads the key and trust stores again."
+    about = """\
+Runs one KWIC gateway from its configuration file.
+
+GATEWAY_OPTS in the environment may hold -Dname=value as well; the command line wins. Options of twistd
+itself (-n, --pidfile, --logfile, --uid …) stand before the word kwic. SIGTERM drains: open connections may
+finish within --grace; a second one ends at once. SIGHUP reads the key and trust stores again.
+"""
+    examples = (
+        (
+            "twistd -n kwic --config cloud-config.xml -D cloud-node-hostname=cloud1.example.com",
+            "a cloud node, in the foreground",
+        ),
+        ("kwic check cloud-config.xml onprem-config.xml", "first see whether both sides fit"),
     )
 
     optParameters = [
@@ -57,31 +62,6 @@ class Options(usage.Options):
         ["grace", None, "30", "Seconds that open connections may take to finish when the gateway stops."],
         ["log-level", None, "info", "The lowest level that is logged: debug, info, warn or error."],
     ]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.defines: dict[str, str] = {}
-        self.resolves: list[str] = []
-
-    def opt_define(self, definition: str) -> None:
-        """NAME=VALUE: a property for ${NAME} in the configuration. May be given several times."""
-        name, equals, value = definition.partition("=")
-        if not name or not equals:
-            raise usage.UsageError(f"-D {definition}: write -D NAME=VALUE")
-        self.defines[name] = value
-
-    opt_D = opt_define
-
-    def opt_resolve(self, definition: str) -> None:
-        """HOST=ADDR[,ADDR]: the addresses of a host name, instead of asking a name server; @eth0=ADDR stands in for an interface."""
-        self.resolves.append(definition)
-
-    def opt_version(self) -> None:
-        """Print the version."""
-        from kwic import __version__
-
-        print(f"KWIC {__version__}")
-        raise SystemExit(0)
 
     def postOptions(self) -> None:
         """Check what can be checked without the file."""
@@ -133,15 +113,10 @@ def complain(lines: Any) -> Any:
 
 def load(options: Options, environ: dict[str, str]) -> GatewayConfig:
     """Read the file, with the properties of the environment and of the command line."""
-    defines, warnings = parse_gateway_opts(environ.get("GATEWAY_OPTS", ""))
+    defines, warnings = merged_defines(options.defines, environ)
     for warning in warnings:
         print(warning.render(), file=sys.stderr)
-    return read_config(
-        Path(options["config"]),
-        defines={**defines, **options.defines},
-        environ=environ,
-        hostname=socket.gethostname(),
-    )
+    return load_config(Path(options["config"]), defines, environ)
 
 
 def make_context(options: Options, config: GatewayConfig, names: FixedNames, reactor: Any) -> Context:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getopt
 import re
 import sys
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from twisted.python import usage
 
+from kwic.cli.config_options import options_first
 from kwic.errors import SetupError
 from kwic.transport.demo_pki import (
     CLOUD,
@@ -57,7 +57,7 @@ class ShowOptions(usage.Options):
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """As its base, but options may also stand behind the store."""
-        super().parseOptions(_options_first(self, options or ()))
+        super().parseOptions(options_first(self, options or ()))
 
 
 class Options(usage.Options):
@@ -133,7 +133,7 @@ class Options(usage.Options):
             self.show.parent = self
             self.show.parseOptions(words[1:])
         else:
-            super().parseOptions(_options_first(self, words))
+            super().parseOptions(options_first(self, words))
 
     def postOptions(self) -> None:
         """:raises UsageError: options that exclude each other."""
@@ -151,16 +151,6 @@ class Options(usage.Options):
             formats=tuple(dict.fromkeys(self.formats)) or (StoreFormat.JCEKS,),
             password=self["password"],
         )
-
-
-def _options_first(parser: usage.Options, words: Sequence[str]) -> list[str]:
-    """:returns: the words with the options in front, where Twisted's parser wants them."""
-    try:
-        options, arguments = getopt.gnu_getopt(list(words), parser.shortOpt, parser.longOpt)
-    except getopt.error as error:
-        raise usage.UsageError(str(error)) from error
-    first = [word for name, value in options for word in ((name, value) if value else (name,))]
-    return [*first, "--", *arguments]
 
 
 def run(options: Options) -> int:
