@@ -10,37 +10,29 @@ Builds the services of one gateway from its configuration: objects first, then w
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import partial
 from typing import Any
 
-from twisted.internet.interfaces import IProtocolFactory
-
-from kwic.config.ends import End, Side, accept_ends, connect_ends
-from kwic.config.listen import Speech, listeners
-from kwic.config.model import Address, GatewayConfig, Service
+from kwic.config.ends import End, accept_ends, connect_ends
+from kwic.config.listen import listeners
+from kwic.config.model import GatewayConfig, Service
 from kwic.errors import SetupError
 from kwic.service.balancer import BalanceOffer, Balancer, Balances
-from kwic.service.clients import ClientFactory, ClientRoute, TunnelRoute
 from kwic.service.cluster import Cluster
 from kwic.service.context import Context
 from kwic.service.echo import Echo
+from kwic.service.entrances import Entrances
 from kwic.service.gateway import Gateway
-from kwic.service.inbound import InboundTunnels
-from kwic.service.listener import Listener
 from kwic.service.membership import Alone, Membership
 from kwic.service.neighbourly import Neighbourly
 from kwic.service.path import EndpointPath, PathSource
 from kwic.service.proxy import Proxy
 from kwic.service.recovery import Recovery
 from kwic.service.reverse import Names
-from kwic.service.sockets import Socket, sockets
-from kwic.service.sources import FixedSource, ReverseSource, UplinkSource, one_source
-from kwic.service.switchboard import Switchboard
-from kwic.service.uplink import LIVENESS, Uplink, UplinkOptions
+from kwic.service.sockets import sockets
+from kwic.service.socks_uplink import SocksUplink
+from kwic.service.sources import FixedSource, ReverseSource, SocksSource, UplinkSource, one_source
+from kwic.service.uplink import Uplink, UplinkOptions
 from kwic.transport.endpoints import connect_endpoint
-from kwic.transport.tls import peer_identity
-from kwic.transport.websocket_server import WebSocketSite
-from kwic.transport.whole_tls import tls_factory
 
 #: The longest wait between two probes of a back end, where the configuration says nothing (configuration.md §7).
 RECOVERY_S = 5.0
@@ -53,11 +45,6 @@ def assemble(config: GatewayConfig, context: Context) -> Gateway:
     :raises SetupError: when something that was asked for cannot work.
     """
     return Assembly(config, context).build()
-
-
-def met_at(end: End) -> frozenset[str]:
-    """The addresses behind which other nodes may be met that take the same tunnels: the balancers in front, else its own."""
-    return frozenset(map(str, end.service.balances or (end.address,)))
 
 
 class Assembly:
@@ -75,9 +62,8 @@ class Assembly:
         self._balances = Balances()
         self._neighbourly = Neighbourly(context, self._names)
         self._membership = self._make_membership()
-        self._uplinks: dict[Any, Uplink] = {}
+        self._uplinks: dict[Any, Uplink | SocksUplink] = {}
         self._servers: dict[str, Any] = {}
-        self._inbound: dict[Any, InboundTunnels] = {}
 
     def _make_membership(self) -> Membership:
         if self._config.cluster is None:
@@ -99,6 +85,7 @@ class Assembly:
             if end.is_tunnel and end.listens
             for key in end.keys
         }
+        entrances = Entrances(self._config, self._context, self._servers, self._names, self._membership)
         gateway = Gateway(
             self._config,
             self._context,
@@ -107,17 +94,10 @@ class Assembly:
             servers=self._servers,
             uplinks=tuple(self._uplinks.values()),
             balances=self._balances,
-            tunnels=[
-                uri
-                for service in self._config.services
-                for end in (*accept_ends(service), *connect_ends(service))
-                if end.listens and end.address.is_websocket
-                for uri in met_at(end)
-            ],
+            entrances=entrances,
         )
         for socket in sockets(listeners(self._config), self._context.names):
-            gateway.add_listener(self._listener(socket), socket)
-        gateway.inbound = tuple(self._inbound.values())
+            gateway.add_listener(entrances.listener(socket), socket)
         return gateway
 
     # -- what serves clients ------------------------------------------------------------------------------------------------
@@ -144,13 +124,18 @@ class Assembly:
             for key in end.keys:
                 yield ReverseSource(self._names, self._membership, key, timeout_s, priority)
         elif end.is_tunnel:
-            uplink = self._uplink(end)
             for key in end.keys:
-                yield UplinkSource(uplink, key, timeout_s, priority)
+                yield self._dialled(end, key, priority)
         elif end.address.is_websocket:
-            yield UplinkSource(self._uplink(end), end.address.path, timeout_s, priority)
+            yield self._dialled(end, end.address.path, priority)
         else:
             yield FixedSource([self._direct(end, priority)])
+
+    def _dialled(self, end: End, name: str, priority: int) -> PathSource:
+        uplink, timeout_s = self._uplink(end), end.options.socks_timeout_s
+        if isinstance(uplink, Uplink):
+            return UplinkSource(uplink, name, timeout_s, priority)
+        return SocksSource(uplink, name, timeout_s, priority)
 
     def _direct(self, end: End, priority: int) -> EndpointPath:
         address = end.address
@@ -163,13 +148,29 @@ class Assembly:
 
     # -- what is dialled for tunnels ----------------------------------------------------------------------------------------
 
-    def _uplink(self, end: End) -> Uplink:
+    def _uplink(self, end: End) -> Uplink | SocksUplink:
         """The uplink of an end; those that dial the same address in the same way share one."""
-        options = UplinkOptions.of(end.options, end.tls, end.service.prepared_connection_count)
+        options = UplinkOptions.of(end)
         key = (str(end.address), options)
         if key not in self._uplinks:
-            self._uplinks[key] = Uplink(self._context, end.address, options)
+            if end.address.is_websocket:
+                self._uplinks[key] = Uplink(self._context, end.address, options)
+            else:
+                self._uplinks[key] = self._socks_uplink(end, options)
         return self._uplinks[key]
+
+    def _socks_uplink(self, end: End, options: UplinkOptions) -> SocksUplink:
+        reactor, credentials = self._context.reactor, self._context.credentials
+        return SocksUplink(
+            self._context,
+            str(end.address),
+            end.address.host,
+            lambda dial_address: connect_endpoint(
+                reactor, end.address, credentials, end.tls, dial_address=dial_address
+            ),
+            prepared=options.prepared,
+            retry_maximum_s=options.retry_maximum_s,
+        )
 
     def _offer(self, service: Service) -> None:
         """Offer a service: to the balancers that it names, and on the tunnels that are dialled for it."""
@@ -207,92 +208,4 @@ class Assembly:
             interval_s or RECOVERY_S,
             quiesce=quiesce,
             start=start,
-        )
-
-    # -- what listens -------------------------------------------------------------------------------------------------------
-
-    def _listener(self, socket: Socket) -> Listener:
-        reactor = self._context.reactor
-        factory: IProtocolFactory
-        if socket.speech is Speech.HTTP:
-            factory = self._site(socket)
-        elif socket.speech is Speech.BYTES:
-            factory = ClientFactory(self._servers[socket.ends[0].service.name])
-        else:
-            raise SetupError(f"{socket.purpose}: SOCKS tunnels without WebSocket are not supported yet")
-        if socket.secure:
-            credentials = self._context.credentials
-            if credentials is None or not credentials.has_key:
-                raise SetupError(f"{socket.purpose}: TLS needs a keystore; add one under <security>")
-            creator = credentials.server_options(socket.hosts, socket.tls)
-            factory = tls_factory(creator, client=False, wrapped=factory, clock=reactor)
-        return Listener(reactor, socket.host, socket.port, factory, socket.purpose)
-
-    def _site(self, socket: Socket) -> WebSocketSite:
-        site = WebSocketSite(
-            self._context.reactor,
-            secure=socket.ends[0].address.secure,
-            identify=peer_identity,
-            connection_log=self._context.connection_log,
-        )
-        served: set[Any] = set()
-        for end in socket.ends:
-            tunnels = self._inbound_for(end)
-            if id(tunnels) in served:
-                continue
-            served.add(id(tunnels))
-            site.add(
-                end.address.authority,
-                end.address.path,
-                self._route(end, tunnels),
-                owner=end.service.name,
-                cross_sites=end.service.cross_sites,
-                balances=[address.authority for address in end.service.balances],
-            )
-        return site
-
-    def _route(self, end: End, tunnels: InboundTunnels) -> Any:
-        if end.is_tunnel:
-            return TunnelRoute(tunnels)
-        server = self._servers[end.service.name]
-        if isinstance(server, Balancer):
-            return server
-        return ClientRoute(server, end.options, tunnels if isinstance(server, Proxy) else None)
-
-    def _inbound_for(self, end: End) -> InboundTunnels:
-        """Who takes the tunnels at an address; the services that share the address share it."""
-        key = (str(end.address), None if end.is_tunnel else end.service.name)
-        if key not in self._inbound:
-            self._inbound[key] = InboundTunnels(
-                self._context,
-                self._switchboard(end.address, end),
-                partial(self._membership.nodes, met_at(end)),
-                LIVENESS[end.options.liveness],
-            )
-        return self._inbound[key]
-
-    def _switchboard(self, address: Address, end: End) -> Switchboard:
-        """What may be reached and offered in the tunnels at an address."""
-        shared = [
-            other
-            for service in self._config.services
-            for other in (*accept_ends(service), *connect_ends(service))
-            if other.is_tunnel and other.listens and str(other.address) == str(address)
-        ]
-        destinations: dict[str, Any] = {}
-        offerable: dict[str, tuple[Service, ...]] = {}
-        for other in shared:
-            for key in other.keys:
-                if other.side is Side.CONNECT:
-                    offerable[key] = (*offerable.get(key, ()), other.service)
-                else:
-                    destinations[key] = self._servers[other.service.name]
-        if not end.is_tunnel:
-            destinations[address.path] = self._servers[end.service.name]
-        return Switchboard(
-            clock=self._context.reactor,
-            destinations=destinations,
-            names=self._names if end.is_tunnel and offerable else None,
-            offerable=offerable,
-            subscribe=partial(self._membership.tell_nodes, uris=met_at(end)),
         )

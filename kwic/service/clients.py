@@ -10,10 +10,11 @@ from twisted.internet.protocol import ServerFactory
 
 from kwic.config.model import Options, Service
 from kwic.service.inbound import InboundTunnels
+from kwic.service.inbound_socks import InboundSocks
 from kwic.service.switchboard import permitted
 from kwic.transport.connection_log import address_text
 from kwic.transport.websocket_server import Accept, Refuse, UpgradeRequest
-from kwic.wire.kwic_headers import TUNNEL_SUBPROTOCOL
+from kwic.wire.kwic_headers import SOCKS_SUBPROTOCOL, TUNNEL_SUBPROTOCOL
 
 _FORBIDDEN = 403
 _BAD_REQUEST = 400
@@ -56,12 +57,20 @@ class ClientRoute:
     :param server: the service.
     :param options: its accept-options.
     :param tunnels: takes those that want to send many clients; None when the service takes none.
+    :param socks: takes those that want to be told whether the service was reached; None when the service takes none.
     """
 
-    def __init__(self, server: Server, options: Options, tunnels: InboundTunnels | None) -> None:
+    def __init__(
+        self,
+        server: Server,
+        options: Options,
+        tunnels: InboundTunnels | None = None,
+        socks: InboundSocks | None = None,
+    ) -> None:
         self._server = server
         self._options = options
         self._tunnels = tunnels
+        self._socks = socks
 
     def answer(self, request: UpgradeRequest) -> Accept | Refuse:
         """A client came."""
@@ -69,6 +78,8 @@ class ClientRoute:
             return Refuse(status=_FORBIDDEN, reason="this certificate may not use the service")
         if self._tunnels is not None and TUNNEL_SUBPROTOCOL in request.protocols:
             return self._tunnels.accept(request)
+        if self._socks is not None and SOCKS_SUBPROTOCOL in request.protocols:
+            return self._socks.accept(request)
         return Accept(
             protocol=self._server.protocol(address_text(request.peer)),
             message_limit_bytes=self._options.ws_maximum_message_bytes,
@@ -78,16 +89,23 @@ class ClientRoute:
 
 class TunnelRoute:
     """
-    An address at which only tunnels are taken.
+    An address at which only tunnels are taken, and peers that cannot multiplex.
 
-    :param tunnels: takes them.
+    :param tunnels: takes the former.
+    :param socks: takes the latter.
     """
 
-    def __init__(self, tunnels: InboundTunnels) -> None:
+    def __init__(self, tunnels: InboundTunnels, socks: InboundSocks) -> None:
         self._tunnels = tunnels
+        self._socks = socks
 
     def answer(self, request: UpgradeRequest) -> Accept | Refuse:
         """Somebody dialled."""
         if TUNNEL_SUBPROTOCOL in request.protocols:
             return self._tunnels.accept(request)
-        return Refuse(status=_BAD_REQUEST, reason=f"only the subprotocol {TUNNEL_SUBPROTOCOL} is spoken here")
+        if SOCKS_SUBPROTOCOL in request.protocols:
+            return self._socks.accept(request)
+        return Refuse(
+            status=_BAD_REQUEST,
+            reason=f"only the subprotocols {TUNNEL_SUBPROTOCOL} and {SOCKS_SUBPROTOCOL} are spoken here",
+        )

@@ -10,6 +10,8 @@ import random
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from twisted.internet.interfaces import IAddress
+
 from kwic.policy.attempts import Abandon, Attempts, Fail, Reason, Step, Succeed, Suspect, TryPath
 from kwic.policy.choice import best
 from kwic.service.path import Path, PathSource
@@ -32,6 +34,7 @@ class Dial:
     :param on_success: called with the far leg.
     :param on_failure: called with the reason, as a SOCKS reply and in words.
     :param draw: draws evenly from [0, 1), for ties.
+    :param client: where the client comes from, when that is known.
     """
 
     def __init__(
@@ -42,7 +45,9 @@ class Dial:
         on_success: Callable[[Leg], None],
         on_failure: Callable[[Rep, str], None],
         draw: Callable[[], float] = random.random,
+        client: IAddress | None = None,
     ) -> None:
+        self.client = client
         self._clock = clock
         self._source = source
         self._on_success = on_success
@@ -153,6 +158,10 @@ class _Running:
         self.leg: Leg | None = None
         self._abandon: Callable[[], None] = lambda: None
         self._over = False
+
+    @property
+    def client(self) -> IAddress | None:
+        return self._dial.client
 
     def begin(self) -> None:
         self._abandon = self.path.dial(self)

@@ -8,7 +8,7 @@ cluster and the rendezvous, sockets closed, the peers told, the clients' streams
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from twisted.application.service import MultiService
@@ -21,12 +21,13 @@ from kwic.errors import SetupError
 from kwic.service.balancer import Balances
 from kwic.service.clients import Server
 from kwic.service.context import Context
-from kwic.service.inbound import InboundTunnels
+from kwic.service.entrances import Entrances
 from kwic.service.listener import AddressNotHereError, Listener
 from kwic.service.membership import Membership
 from kwic.service.own_offers import OwnOffers
 from kwic.service.reverse import Names
 from kwic.service.sockets import Socket
+from kwic.service.socks_uplink import SocksUplink
 from kwic.service.uplink import Uplink
 
 #: Seconds between two looks at whether a store has changed.
@@ -46,7 +47,7 @@ class Gateway(MultiService):
     :param servers: what serves the clients, by service name.
     :param uplinks: the tunnels that we dial.
     :param balances: our services that answer for a balancer.
-    :param tunnels: the addresses at which tunnels are taken.
+    :param entrances: what answers on the sockets.
     """
 
     log = Logger()
@@ -59,9 +60,9 @@ class Gateway(MultiService):
         membership: Membership,
         names: Names,
         servers: Mapping[str, Server],
-        uplinks: Sequence[Uplink],
+        uplinks: Sequence[Uplink | SocksUplink],
         balances: Balances,
-        tunnels: Iterable[str] = (),
+        entrances: Entrances,
     ) -> None:
         super().__init__()
         self.config = config
@@ -70,13 +71,13 @@ class Gateway(MultiService):
         self.names = names
         self.servers = servers
         self.uplinks = uplinks
-        self.inbound: Sequence[InboundTunnels] = ()
+        self.entrances = entrances
         self.listeners: list[tuple[Listener, Socket]] = []
         self.started_s = 0.0
         self.draining = False
         self._end_now: Callable[[], None] = lambda: None
         self._look: Any = None
-        offers = OwnOffers(context, membership, names, balances, tunnels)
+        offers = OwnOffers(context, membership, names, balances, entrances.met_at())
         for child in (membership, offers, *uplinks):
             child.setServiceParent(self)
 
@@ -180,8 +181,10 @@ class Gateway(MultiService):
         self.membership.leave()
         for uplink in self.uplinks:
             uplink.drain()
-        for tunnels in self.inbound:
+        for tunnels in self.entrances.tunnels:
             tunnels.drain()
+        for socks in self.entrances.socks:
+            socks.drain()
         done.addCallback(lambda _: self._wait_for_clients())
         done.addCallback(lambda _: self._close())
         return done
@@ -237,7 +240,7 @@ class Gateway(MultiService):
     def _close(self) -> Deferred[Any]:
         self.log.info("Stopping services")
         self.context.relays.abort()
-        for tunnels in self.inbound:
+        for tunnels in self.entrances.tunnels:
             tunnels.close()
         stopped = maybeDeferred(super().stopService)
         stopped.addCallback(lambda _: self._settle())
@@ -251,8 +254,8 @@ class Gateway(MultiService):
         settled: Deferred[None] = Deferred()
 
         def look() -> None:
-            if not any(tunnels.tunnels for tunnels in self.inbound) or reactor.seconds() >= end_s:
-                for tunnels in self.inbound:
+            if not any(tunnels.tunnels for tunnels in self.entrances.tunnels) or reactor.seconds() >= end_s:
+                for tunnels in self.entrances.tunnels:
                     for tunnel in tunnels.tunnels:
                         tunnel.abort("stopped")
                 settled.callback(None)

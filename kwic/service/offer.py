@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from typing import Protocol as Interface
 
 from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
@@ -17,6 +18,16 @@ from kwic.wire.socks5 import Command, Rep
 AGAIN_S = 5.0
 #: Seconds until a name is offered that had to wait because as many opens as may be were unanswered: there are more names than that.
 SOON_S = 0.1
+
+
+class Withdrawable(Interface):
+    """Something that is offered to others."""
+
+    def withdraw(self) -> None:
+        """Offer it no more, for now."""
+
+    def renew(self) -> None:
+        """Offer it again."""
 
 
 class Offer:
@@ -97,3 +108,24 @@ class Offer:
         self._registered.pop(tunnel, None)
         if self._standing and tunnel.up:
             self._clock.callLater(AGAIN_S, self.tunnel_up, tunnel)
+
+
+class Offers:
+    """
+    The same name, offered in several ways.
+
+    :param offers: each can be withdrawn and renewed.
+    """
+
+    def __init__(self, *offers: Withdrawable) -> None:
+        self._offers = offers
+
+    def withdraw(self) -> None:
+        """Offer it no more, for now."""
+        for offer in self._offers:
+            offer.withdraw()
+
+    def renew(self) -> None:
+        """Offer it again."""
+        for offer in self._offers:
+            offer.renew()

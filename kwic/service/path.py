@@ -12,7 +12,7 @@ from typing import Any
 from typing import Protocol as Interface
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.interfaces import IAddress, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
@@ -27,6 +27,10 @@ from kwic.wire.socks5 import Command, Rep
 
 class Attempt(Interface):
     """Whoever began to dial a path and waits for what comes of it."""
+
+    @property
+    def client(self) -> IAddress | None:
+        """Where the client comes from, when that is known."""
 
     def acknowledged(self) -> None:
         """The peer lives and has begun to dial."""
@@ -197,7 +201,7 @@ class EndpointPath:
             self.failed = True
             problem = explain(failure, self.label)
             self._on_failed()
-            attempt.refused(_REPS.get(problem.why, Rep.GENERAL_FAILURE), str(problem))
+            attempt.refused(REPS.get(problem.why, Rep.GENERAL_FAILURE), str(problem))
 
     def suspect(self) -> None:
         """Nobody is in between."""
@@ -205,7 +209,7 @@ class EndpointPath:
 
 
 #: What a failed dial is called in a SOCKS reply (RFC 1928 6).
-_REPS = {
+REPS = {
     Why.REFUSED: Rep.CONNECTION_REFUSED,
     Why.TIMEOUT: Rep.TTL_EXPIRED,
     Why.NO_NAME: Rep.HOST_UNREACHABLE,

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from twisted.internet.interfaces import IAddress
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -19,8 +20,8 @@ from kwic.service.context import Context
 from kwic.service.dial import Dial
 from kwic.service.path import PathSource
 from kwic.service.recovery import Recovery
+from kwic.service.switchboard import Asker
 from kwic.transport.leg import READ_BYTES, Leg
-from kwic.transport.negotiation import Acceptor
 from kwic.transport.relay import Relay
 from kwic.wire.socks5 import Rep
 
@@ -74,16 +75,17 @@ class Proxy:
             near.on_lost = None
             refuse(near)
 
-        dial = self._dial(lambda far: self._join(near, far), on_failure)
+        came_from = near.transport.getPeer()
+        dial = self._dial(lambda far: self._join(near, far), on_failure, came_from)
         near.on_lost = partial(self._left, dial)
         dial.start()
 
-    def request(self, acceptor: Acceptor, sender: str) -> None:
+    def request(self, acceptor: Asker, sender: str) -> None:
         """
-        Serve a client that came in a tunnel.
+        Serve a client that a peer brought.
 
-        :param acceptor: its stream.
-        :param sender: the other end of the tunnel, in log lines.
+        :param acceptor: its stream in a tunnel, or its connection.
+        :param sender: the peer, in log lines.
         """
 
         def on_failure(rep: Rep, why: str) -> None:
@@ -94,9 +96,21 @@ class Proxy:
         acceptor.on_lost = partial(self._left, dial)
         dial.start()
 
-    def _dial(self, on_success: Callable[[Leg], None], on_failure: Callable[[Rep, str], None]) -> Dial:
+    def _dial(
+        self,
+        on_success: Callable[[Leg], None],
+        on_failure: Callable[[Rep, str], None],
+        client: IAddress | None = None,
+    ) -> Dial:
         self.waiting += 1
-        return Dial(self._clock, self.source, on_success=on_success, on_failure=on_failure, draw=self._draw)
+        return Dial(
+            self._clock,
+            self.source,
+            on_success=on_success,
+            on_failure=on_failure,
+            client=client,
+            draw=self._draw,
+        )
 
     def _left(self, dial: Dial, *gone: Leg | Failure) -> None:
         """The client went before it was served."""

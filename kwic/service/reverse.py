@@ -34,7 +34,7 @@ class Names(Watched):
 
     def offer(self, name: str, holder: Holder) -> Callable[[], None] | None:
         """
-        A name is offered.
+        A name is offered; once the holder is ready, say so with `changed`.
 
         :returns: what takes the offer back; None when this holder offers too many names already.
         """
@@ -43,7 +43,6 @@ class Names(Watched):
         holders = self._holders.setdefault(name, {})
         holders[holder] = holders.get(holder, 0) + 1
         self._counts[holder] = self._counts.get(holder, 0) + 1
-        self.changed()
 
         def withdraw() -> None:
             self._withdraw(name, holder)

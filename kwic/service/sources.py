@@ -7,8 +7,12 @@ from typing import Any
 
 from kwic.service.membership import Membership
 from kwic.service.path import EndpointPath, Path, PathSource, TunnelPath
-from kwic.service.reverse import Names
+from kwic.service.reverse import Holder, Names
+from kwic.service.socks_path import WaitingPath
+from kwic.service.socks_uplink import SocksUplink
 from kwic.service.uplink import Uplink
+from kwic.transport.socks_leg import SocksAcceptor
+from kwic.transport.tunnel import Tunnel
 
 #: Seconds that a client may wait for a connection, where the configuration says nothing.
 CONNECT_TIMEOUT_S = 10.0
@@ -68,6 +72,8 @@ class UplinkSource:
         """Those that are up."""
         if self._uplink.plain:
             return (self._plain,)
+        if self._uplink.by_socks:
+            return self._uplink.socks.paths(self._name, self._priority)
         return [
             TunnelPath(peer.tunnel, self._name, priority=self._priority)
             for peer in self._uplink.tunnels
@@ -79,9 +85,34 @@ class UplinkSource:
         return self._uplink.watch(call)
 
 
+class SocksSource:
+    """
+    A SOCKS connection for each client.
+
+    :param uplink: dials them.
+    :param name: what is asked for on them.
+    """
+
+    def __init__(
+        self, uplink: SocksUplink, name: str, timeout_s: float = CONNECT_TIMEOUT_S, priority: int = 0
+    ) -> None:
+        self.timeout_s = timeout_s
+        self._uplink = uplink
+        self._name = name
+        self._priority = priority
+
+    def paths(self) -> Sequence[Path]:
+        """One for each address of the peer."""
+        return self._uplink.paths(self._name, self._priority)
+
+    def watch(self, call: Callable[[], None]) -> Callable[[], None]:
+        """Addresses come and go."""
+        return self._uplink.watch(call)
+
+
 class ReverseSource:
     """
-    The tunnels through which a reverse name is offered: to this node, or to another member of the cluster.
+    The ways on which a reverse name is offered: to this node, or to another member of the cluster.
 
     :param names: who holds which name here.
     :param membership: the other members.
@@ -104,11 +135,14 @@ class ReverseSource:
 
     def paths(self) -> Sequence[Path]:
         """Our own, and one for each member that holds the name."""
-        own: list[Path] = [
-            TunnelPath(tunnel, self._name, priority=self._priority)
-            for tunnel in self._names.holders(self._name)
-        ]
+        own = [self._own(holder) for holder in self._names.holders(self._name)]
         return [*own, *self._elsewhere()]
+
+    def _own(self, holder: Holder) -> Path:
+        if isinstance(holder, SocksAcceptor):
+            return WaitingPath(holder, self._name, priority=self._priority)
+        assert isinstance(holder, Tunnel)
+        return TunnelPath(holder, self._name, priority=self._priority)
 
     def _elsewhere(self) -> list[Path]:
         found = (

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from kwic import __version__
 from kwic.service.gateway import Gateway
 from kwic.service.proxy import Proxy
+from kwic.service.uplink import Uplink
 from kwic.transport.tunnel import Tunnel
 
 
@@ -28,6 +30,7 @@ def status(gateway: Gateway) -> dict[str, Any]:
         ],
         "services": [_service(name, server) for name, server in gateway.servers.items()],
         "tunnels": list(_tunnels(gateway)),
+        "socks": list(_socks(gateway)),
         "names": {
             name: [tunnel.peer for tunnel in tunnels] for name, tunnels in gateway.names.held().items()
         },
@@ -65,6 +68,8 @@ def _service(name: str, server: Any) -> dict[str, Any]:
 def _tunnels(gateway: Gateway) -> Iterator[dict[str, Any]]:
     now = gateway.context.reactor.seconds()
     for uplink in gateway.uplinks:
+        if not isinstance(uplink, Uplink):
+            continue
         for peer in uplink.peers:
             if peer.tunnel is not None:
                 yield {
@@ -75,7 +80,7 @@ def _tunnels(gateway: Gateway) -> Iterator[dict[str, Any]]:
                     **_tunnel(peer.tunnel, now),
                     "names": list(uplink.names),
                 }
-    for inbound in gateway.inbound:
+    for inbound in gateway.entrances.tunnels:
         for guest in inbound.guests:
             yield {
                 "direction": "in",
@@ -85,6 +90,17 @@ def _tunnels(gateway: Gateway) -> Iterator[dict[str, Any]]:
                 **_tunnel(guest.tunnel, now),
                 "names": list(gateway.names.of(guest.tunnel)),
             }
+
+
+def _socks(gateway: Gateway) -> Iterator[dict[str, Any]]:
+    """The SOCKS connections that wait for a client, where a peer cannot multiplex."""
+    for uplink in gateway.uplinks:
+        socks = uplink.socks if isinstance(uplink, Uplink) else uplink
+        if socks.running:
+            yield {"direction": "out", "uri": socks.where, "waiting": dict(socks.waiting)}
+    waiting = Counter(name for inbound in gateway.entrances.socks for name in inbound.waiting_for())
+    if waiting:
+        yield {"direction": "in", "waiting": dict(waiting)}
 
 
 def _tunnel(tunnel: Tunnel, now: float) -> dict[str, Any]:

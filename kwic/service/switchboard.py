@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from typing import Protocol as Interface
 
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 
 from kwic.config.model import Service
 from kwic.service.reverse import Holder, Names
@@ -39,15 +39,19 @@ class Asker(Interface):
     def accept(self) -> Leg:
         """The name was reached: say so; the leg of the client."""
 
+    def refuse(self, rep: Rep) -> None:
+        """It was not: say why."""
+
+
+class Peer(Asker, Interface):
+    """Whoever may also offer a name."""
+
     def register(self, on_lost: Callable[[], None]) -> None:
         """
         The name is registered: say so.
 
         :param on_lost: called when it is not offered any more.
         """
-
-    def refuse(self, rep: Rep) -> None:
-        """It was not: say why."""
 
 
 class Destination(Interface):
@@ -91,9 +95,7 @@ class Switchboard:
 
         stream.attach(Acceptor(self.clock, on_request))  # type: ignore[arg-type]
 
-    def request(
-        self, asker: Asker, request: Request, identity: PeerIdentity | None, holder: Holder
-    ) -> None:
+    def request(self, asker: Peer, request: Request, identity: PeerIdentity | None, holder: Holder) -> None:
         """
         Answer a request.
 
@@ -128,7 +130,7 @@ class Switchboard:
         else:
             destination.request(asker, peer)
 
-    def _offer(self, asker: Asker, name: str, identity: PeerIdentity | None, holder: Holder) -> None:
+    def _offer(self, asker: Peer, name: str, identity: PeerIdentity | None, holder: Holder) -> None:
         services = self.offerable.get(name, ())
         refusing = [service for service in services if not permitted(service, identity)]
         if refusing:
@@ -150,8 +152,11 @@ class Switchboard:
         if withdraw is None:
             asker.refuse(Rep.NOT_ALLOWED)
             return
-        self.log.info("{peer} offers {name}", peer=holder.peer, name=name)
+        # A connection is for one client: a line for each would be one for each client.
+        level = LogLevel.info if isinstance(holder, Tunnel) else LogLevel.debug
+        self.log.emit(level, "{peer} offers {name}", peer=holder.peer, name=name)
         asker.register(withdraw)
+        self.names.changed()
 
 
 def permitted(service: Service, identity: PeerIdentity | None) -> bool:

@@ -5,7 +5,8 @@ Each address of the name gets a peer (or as many as `prepared.connection.count` 
 redirecting balancer – a scout dials until the missing node was met; when there are more tunnels than wanted then, a doubled one is given up. So a node
 that comes back is covered again within seconds, whoever stands in between.
 
-A far end that speaks no `kwic.1` is *plain*: every client gets a WebSocket of its own there.
+A far end that speaks no `kwic.1` is *plain*: every client gets a WebSocket of its own there. Where tunnels are meant, it may choose `socks` instead: the same
+with a name (`socks_uplink`).
 """
 
 from __future__ import annotations
@@ -21,26 +22,29 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from kwic.config.model import Address, Liveness, Options, TlsOptions
+from kwic.config.ends import End
+from kwic.config.model import Address, Liveness, TlsOptions
 from kwic.policy.backoff import Backoff
 from kwic.policy.coverage import Coverage, Missing, surplus
 from kwic.policy.liveness import FAST, NORMAL
 from kwic.service.context import Context
 from kwic.service.nodes import ask_nodes
-from kwic.service.offer import Offer
+from kwic.service.offer import Offer, Offers
 from kwic.service.peer import Peer
+from kwic.service.socks_uplink import SocksUplink
 from kwic.service.switchboard import Destination, Switchboard
 from kwic.service.watch import Watched
 from kwic.transport.addresses import AddressLookup
 from kwic.transport.stream import Stream
 from kwic.transport.tls import peer_identity
 from kwic.transport.tunnel import Tunnel
-from kwic.transport.tunnel_endpoint import NoTunnelError, TunnelEndpoint
+from kwic.transport.tunnel_endpoint import NoTunnelError, OnlySocksError, TunnelEndpoint
 from kwic.transport.websocket_client import WebSocketEndpoint
 from kwic.wire.kwic_headers import (
     INSTANCE_HEADER,
     MET_HEADER,
     NODES_HEADER,
+    SOCKS_SUBPROTOCOL,
     TUNNEL_SUBPROTOCOL,
     Nodes,
     format_met,
@@ -75,12 +79,16 @@ class UplinkOptions:
     liveness: Liveness = Liveness.NORMAL
     inactivity_timeout_s: float | None = None
     maximum_message_bytes: int = 131072
+    is_tunnel: bool = False
+    """It is a `socks.transport`, not a service of its own: what is asked for has a name."""
 
     @classmethod
-    def of(cls, options: Options, tls: TlsOptions, prepared: int | None) -> UplinkOptions:
+    def of(cls, end: End) -> UplinkOptions:
         """From the options of a service."""
+        options, prepared = end.options, end.service.prepared_connection_count
         return cls(
-            tls=tls,
+            tls=end.tls,
+            is_tunnel=end.is_tunnel,
             maximum_redirects=options.http_maximum_redirects,
             retry_maximum_s=options.socks_retry_maximum_interval_s,
             prepared=max(1, prepared or 1),
@@ -110,6 +118,17 @@ class Uplink(Service, Watched):
         self._switchboard = Switchboard(clock=context.reactor, destinations=self._destinations)
         #: The far end speaks no tunnels: each client gets a WebSocket of its own.
         self.plain = False
+        #: The far end cannot multiplex: each client gets a WebSocket of its own, and says a name on it.
+        self.by_socks = False
+        self.socks = SocksUplink(
+            context,
+            str(address),
+            address.host,
+            self._socks_endpoint,
+            prepared=options.prepared,
+            retry_maximum_s=options.retry_maximum_s,
+            on_unreachable=self.try_tunnels_again,
+        )
         self.peers: list[Peer] = []
         self._offers: dict[str, Offer] = {}
         self._scout: Peer | None = None
@@ -136,11 +155,11 @@ class Uplink(Service, Watched):
         """The peers whose tunnels take new streams."""
         return [peer for peer in self._all_peers() if peer.tunnel is not None and peer.tunnel.usable]
 
-    def offer(self, name: str, destination: Destination) -> Offer:
+    def offer(self, name: str, destination: Destination) -> Offers:
         """Offer a name on every tunnel, from now on, and let the other side reach it."""
         self._destinations[name] = destination
         offer = self._offers[name] = Offer(self.context.reactor, name, lambda: list(self._up().values()))
-        return offer
+        return Offers(offer, self.socks.offer(name, destination))
 
     @property
     def names(self) -> Sequence[str]:
@@ -176,6 +195,7 @@ class Uplink(Service, Watched):
             if peer.tunnel is not None:
                 peer.tunnel.drain()
             peer.stopTrying()
+        self.socks.drain()
         self._cancel()
 
     def stopService(self) -> Deferred[None]:
@@ -190,6 +210,7 @@ class Uplink(Service, Watched):
         self._cancel()
         for peer in self._all_peers():
             peer.stop()
+        self._stop_socks()
         self.peers.clear()
         self._scout = None
         gone = self._gone = Deferred()
@@ -236,13 +257,13 @@ class Uplink(Service, Watched):
         if now - self._resolved_s >= RESOLVE_S:
             self._resolved_s = now
             self._lookup.look_up(self._resolved)
-        if not self.plain:
+        if not self.plain and not self.by_socks:
             self._send_scout(now)
             self._give_up_surplus()
 
     def _resolved(self, addresses: Sequence[str]) -> None:
         """The name has these addresses now: one address is dialled by its name, several each by itself."""
-        if self.running and not self._leaving and not self.plain:
+        if self.running and not self._leaving and not self.plain and not self.by_socks:
             several: list[str | None] = list(addresses) if len(addresses) > 1 else [None]
             self._set_peers([address for address in several for _ in range(self.options.prepared)])
 
@@ -337,7 +358,9 @@ class Uplink(Service, Watched):
             headers[MET_HEADER] = format_met(met)
         return TunnelEndpoint(
             self._websocket(
-                protocols=(TUNNEL_SUBPROTOCOL,),
+                protocols=(TUNNEL_SUBPROTOCOL, SOCKS_SUBPROTOCOL)
+                if self.options.is_tunnel
+                else (TUNNEL_SUBPROTOCOL,),
                 headers=headers,
                 dial_address=peer.dial_address,
                 message_limit_bytes=None,
@@ -351,6 +374,18 @@ class Uplink(Service, Watched):
             message_limit_bytes=self.options.maximum_message_bytes,
             inactivity_timeout_s=self.options.inactivity_timeout_s,
         )
+
+    def _socks_endpoint(self, dial_address: str | None) -> IStreamClientEndpoint:
+        """A WebSocket for one client, on which SOCKS is spoken."""
+        websocket = self._websocket(
+            protocols=(SOCKS_SUBPROTOCOL,),
+            headers={INSTANCE_HEADER: self.context.identity},
+            dial_address=dial_address,
+            message_limit_bytes=None,
+            inactivity_timeout_s=self.options.inactivity_timeout_s
+            or LIVENESS[self.options.liveness].dead_after_s,
+        )
+        return TunnelEndpoint(websocket, SOCKS_SUBPROTOCOL)
 
     def _websocket(self, **how: Any) -> WebSocketEndpoint:
         return WebSocketEndpoint(
@@ -436,21 +471,32 @@ class Uplink(Service, Watched):
 
     def attempt_failed(self, peer: Peer, reason: Failure) -> None:
         """An attempt to dial failed: perhaps because tunnels are not spoken there."""
-        if reason.check(NoTunnelError) and not self._up() and not self._offers:
-            self._go_plain()
-
-    def _go_plain(self) -> None:
-        """The far end is an ordinary WebSocket server."""
-        if not self.plain:
+        if self._up() or self.plain or self.by_socks:
+            return
+        if reason.check(OnlySocksError):
+            self.by_socks = True
+            self._give_up_tunnels("one WebSocket with SOCKS for each client")
+            self.socks.startService()
+        elif reason.check(NoTunnelError) and not self.options.is_tunnel:
             self.plain = True
-            self.log.info("{address} speaks no tunnels: one WebSocket for each client", address=self.address)
-            for peer in self._all_peers():
-                peer.stop()
-            self.peers.clear()
-            self.changed()
+            self._give_up_tunnels("one WebSocket for each client")
+
+    def _give_up_tunnels(self, instead: str) -> None:
+        self.log.info("{address} speaks no tunnels: {instead}", address=self.address, instead=instead)
+        for peer in self._all_peers():
+            peer.stop()
+        self.peers.clear()
+        self._scout = None
+        self.changed()
 
     def try_tunnels_again(self) -> None:
-        """A plain far end failed: it may be another one next time."""
-        if self.plain and self.running and not self._leaving:
+        """A far end that speaks none failed: it may be another one next time."""
+        if (self.plain or self.by_socks) and self.running and not self._leaving:
             self.plain = False
+            self._stop_socks()
             self._set_peers([None] * self.options.prepared)
+
+    def _stop_socks(self) -> None:
+        if self.by_socks:
+            self.by_socks = False
+            self.socks.stopService()

@@ -17,15 +17,22 @@ CONNECT_S = 10.0
 
 
 def connect_endpoint(
-    reactor: Any, address: Address, credentials: Credentials | None, tls: TlsOptions
+    reactor: Any,
+    address: Address,
+    credentials: Credentials | None,
+    tls: TlsOptions,
+    *,
+    dial_address: str | None = None,
 ) -> IStreamClientEndpoint:
     """
     An endpoint for a tcp or ssl address; a name is resolved anew for each attempt, and all its addresses are tried.
 
+    :param dial_address: one address of the host; what the certificate must fit stays the host.
+
     :raises SetupError: when TLS is asked for and there is nothing to verify the other end with.
     """
     assert address.port is not None
-    endpoint = tcp_endpoint(reactor, address.host, address.port, CONNECT_S)
+    endpoint = tcp_endpoint(reactor, dial_address or address.host, address.port, CONNECT_S)
     if not address.secure or not tls.encryption:
         return endpoint
     if credentials is None:

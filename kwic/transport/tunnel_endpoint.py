@@ -1,4 +1,4 @@
-"""A WebSocket on which the far end has agreed to speak `kwic.1`: what a tunnel is built on."""
+"""A WebSocket on which the far end has agreed to a subprotocol: to `kwic.1`, what a tunnel is built on, or to `socks`, for a single client."""
 
 from __future__ import annotations
 
@@ -10,25 +10,31 @@ from twisted.internet.protocol import Factory, Protocol
 from zope.interface import implementer
 
 from kwic.transport.connect_error import ConnectError, WebSocketRefusedError, Why
-from kwic.wire.kwic_headers import TUNNEL_SUBPROTOCOL
+from kwic.wire.kwic_headers import SOCKS_SUBPROTOCOL, TUNNEL_SUBPROTOCOL
 
 _BAD_REQUEST = 400
 
 
 class NoTunnelError(ConnectError):
-    """The far end is a WebSocket server that does not speak tunnels."""
+    """The far end is a WebSocket server that does not speak what is wanted."""
+
+
+class OnlySocksError(NoTunnelError):
+    """The far end speaks no tunnels, but SOCKS."""
 
 
 @implementer(IStreamClientEndpoint)
 class TunnelEndpoint:
     """
-    Opens a WebSocket, and builds the factory's protocol on it when tunnels are spoken there.
+    Opens a WebSocket, and builds the factory's protocol on it when a subprotocol is spoken there.
 
-    :param websocket: the WebSocket; it offers `kwic.1`.
+    :param websocket: the WebSocket; it offers the subprotocol.
+    :param wanted: the subprotocol.
     """
 
-    def __init__(self, websocket: IStreamClientEndpoint) -> None:
+    def __init__(self, websocket: IStreamClientEndpoint, wanted: str = TUNNEL_SUBPROTOCOL) -> None:
         self._websocket = websocket
+        self._wanted = wanted
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         """
@@ -43,9 +49,10 @@ class TunnelEndpoint:
 
     def _agreed(self, greeter: _Greeter, factory: IProtocolFactory) -> IProtocol:
         transport = greeter.transport
-        if transport.subprotocol != TUNNEL_SUBPROTOCOL:
+        if transport.subprotocol != self._wanted:
             transport.loseConnection()
-            raise NoTunnelError(f"{transport.uri} speaks no tunnels", Why.HTTP)
+            kind = OnlySocksError if transport.subprotocol == SOCKS_SUBPROTOCOL else NoTunnelError
+            raise kind(f"{transport.uri} does not speak {self._wanted}", Why.HTTP)
         protocol = factory.buildProtocol(transport.getPeer())
         assert protocol is not None
         transport.protocol = protocol
