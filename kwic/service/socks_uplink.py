@@ -7,7 +7,6 @@ As an agent we keep, at each address of the peer's name and for each name that w
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -66,6 +65,7 @@ class SocksUplink(Service, Watched):
     ) -> None:
         Watched.__init__(self)
         self.clock: Any = context.reactor
+        self.draw = context.random
         self.where = where
         self.endpoint = endpoint
         self.prepared = prepared
@@ -237,7 +237,7 @@ class Wait:
         self._uplink = uplink
         self._name = name
         self._label = f"{uplink.where} at {address}" if address else uplink.where
-        self._backoff = Backoff(random.random, maximum_s=uplink.retry_maximum_s)
+        self._backoff = Backoff(uplink.draw, maximum_s=uplink.retry_maximum_s)
         self._opener: SocksOpener | None = None
         self._attempt: Deferred[Any] | None = None
         self._timer: Any = None
