@@ -7,6 +7,7 @@ Autobahn; the tests have each decode what the other encodes.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
@@ -19,7 +20,7 @@ from kwic.transport.autobahn_channel import (
     truncated_reason,
 )
 from kwic.transport.masking import Keys, mask
-from kwic.wire.frames import Control, FrameDecoder, FrameError, Opcode, close_payload, frame_header
+from kwic.wire.frames import Bytes, Control, FrameDecoder, FrameError, Opcode, close_payload, frame_header
 
 
 class LeanChannel:
@@ -41,7 +42,7 @@ class LeanChannel:
         self._stopped = False
         self._closing = False
         self._close_received = False
-        self._waiting: list[bytes] = []
+        self._waiting: deque[bytes] = deque()
         self._pongs_held = False
         self._held_pong: bytes | None = None
 
@@ -64,7 +65,7 @@ class LeanChannel:
         """Deliver what waits, then what comes."""
         self._paused = False
         while self._waiting and not self._paused and not self._consuming:
-            self._consume(self._waiting.pop(0))
+            self._consume(self._waiting.popleft())
 
     def stop(self) -> None:
         """Deliver nothing ever again."""
@@ -77,25 +78,30 @@ class LeanChannel:
         return bool(self._waiting)
 
     def _consume(self, data: bytes) -> None:
+        view, at = memoryview(data), 0
         self._consuming = True
         try:
-            for item in self._decoder.receive(data):
-                if type(item) is Control:
-                    self._control(item)
-                elif not self._closing:
-                    self.user.message_received(item, False)  # type: ignore[arg-type]
-                if self._stopped:
+            while at < len(view) and not self._stopped:
+                if self._paused:
+                    # A copy: what was read may be a view of a buffer that is used again.
+                    self._waiting.appendleft(bytes(view[at:]))
                     return
+                item, at = self._decoder.next(view, at)
+                if item is not None:
+                    self._take(item)
         except FrameError as error:
             self._fail(error.code, str(error))
         finally:
             self._consuming = False
 
-    def _control(self, control: Control) -> None:
-        if control.opcode is Opcode.PING:
-            self._pong(control.payload)
-        elif control.opcode is Opcode.CLOSE and not self._close_received:
-            self._close(control.payload)
+    def _take(self, item: Bytes | Control) -> None:
+        if type(item) is not Control:
+            if not self._closing:
+                self.user.message_received(item, False)  # type: ignore[arg-type]
+        elif item.opcode is Opcode.PING:
+            self._pong(item.payload)
+        elif item.opcode is Opcode.CLOSE and not self._close_received:
+            self._close(item.payload)
 
     def _pong(self, payload: bytes) -> None:
         if self._pongs_held:
@@ -128,11 +134,11 @@ class LeanChannel:
         self.user.close_received(code, reason)
 
     def _fail(self, code: int, why: str) -> None:
+        """A rule was broken: say so, and look at nothing more (RFC 6455 7.1.7)."""
         if not self._closing:
             self.send_close(code, why)
             self.user.channel_failed(code, why)
-        else:
-            self.stop()
+        self.stop()
 
     # -- sending ------------------------------------------------------------------------------------------------------------
 

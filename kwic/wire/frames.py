@@ -20,9 +20,6 @@ KEY_BYTES = 4
 CONTROL_MAXIMUM_BYTES = 125
 """The longest payload of a control frame (RFC 6455, section 5.5)."""
 
-HEADER_MAXIMUM_BYTES = 14
-"""Two bytes, a length of eight, and a key."""
-
 _SHORT, _MEDIUM, _LONG = 125, 126, 127
 _MEDIUM_MAXIMUM = 0xFFFF
 _LONG_MAXIMUM = (1 << 63) - 1
@@ -100,6 +97,8 @@ def frame_header(opcode: Opcode, size: int, key: bytes | None) -> bytes:
 class FrameDecoder:
     """Reads frames of any length, in any pieces.
 
+    Whoever calls says where to go on, so that he may stop between two items and keep what was not looked at.
+
     :param masked: whether the other end is a client: all its frames are masked, a server's never are.
     :param mask: unmasks.
     """
@@ -110,94 +109,90 @@ class FrameDecoder:
         self._header = bytearray()
         self._left = 0
         self._key = b""
-        self._final = True
         self._in_message = False
         self._control: Opcode | None = None
         self._payload = bytearray()
 
-    def receive(self, data: Bytes) -> list[Bytes | Control]:
-        """Take the next bytes.
+    def next(self, view: memoryview, at: int) -> tuple[Bytes | Control | None, int]:
+        """Look for the next item.
 
-        :returns: pieces of messages and whole control frames, in order. A piece may be a view of what was given.
+        :param view: bytes that were received (of format B).
+        :param at: how many of them were looked at before.
+        :returns: a piece of a message, which may be a part of the view, or a whole control frame; None when these bytes complete
+            neither. And where to go on: at the end when there is None.
         :raises FrameError: a rule was broken; nothing more is to be given then.
         """
-        items: list[Bytes | Control] = []
-        view = memoryview(data)
-        at, size = 0, len(view)
+        size = len(view)
         while at < size:
-            if not self._left and self._control is None:
-                at = self._take_header(view, at, items)
-                continue
+            if not self._left:
+                at = self._read_header(view, at)
+                if not self._left and self._control is None:
+                    continue
             end = min(size, at + self._left)
-            self._take_payload(view[at:end], items)
+            item = self._read_payload(view[at:end])
             at = end
-        return items
+            if item is not None:
+                return item, at
+        return None, at
 
-    def _take_header(self, view: memoryview, at: int, items: list[Bytes | Control]) -> int:
-        """Add bytes to the header until it is complete."""
+    def _read_header(self, view: memoryview, at: int) -> int:
+        """Add bytes to the header, and begin its frame when it is complete."""
         header = self._header
         while at < len(view):
-            wanted = _header_size(header) - len(header)
-            if wanted > 0:
-                header += view[at : at + wanted]
-                at += min(wanted, len(view) - at)
-            if len(header) == _header_size(header):
-                self._begin(items)
+            wanted = _HEADER_BYTES[header[1]] if len(header) > 1 else 2
+            end = at + wanted - len(header)
+            header += view[at:end]
+            at = min(end, len(view))
+            if len(header) > 1 and len(header) == _HEADER_BYTES[header[1]]:
+                self._begin(bytes(header))
+                header.clear()
                 break
         return at
 
-    def _begin(self, items: list[Bytes | Control]) -> None:
+    def _begin(self, header: bytes) -> None:
         """A header is complete: check it, and expect its payload."""
-        header, self._header = self._header, bytearray()
-        opcode = _OPCODES.get(header[0] & _OPCODE)
-        if opcode is None or header[0] & _RESERVED:
+        first, second = header[0], header[1]
+        opcode = _OPCODES.get(first & _OPCODE)
+        if opcode is None or first & _RESERVED:
             raise FrameError("a frame has a reserved bit or opcode")
-        if bool(header[1] & _MASKED) is not self._masked:
+        if bool(second & _MASKED) is not self._masked:
             raise FrameError("a client's frames are masked, a server's are not")
-        self._left = _payload_size(header)
-        self._key = bytes(header[-KEY_BYTES:]) if self._masked else b""
-        final = bool(header[0] & _FIN)
-        if opcode >= Opcode.CLOSE:
-            if not final or self._left > CONTROL_MAXIMUM_BYTES:
+        size = _payload_size(header)
+        final = bool(first & _FIN)
+        if opcode >= _CLOSE:
+            if not final or size > CONTROL_MAXIMUM_BYTES:
                 raise FrameError("a control frame is fragmented or too long")
             self._control = opcode
-            if not self._left:
-                self._take_payload(memoryview(b""), items)
-            return
-        if opcode is Opcode.TEXT:
+        elif opcode is _TEXT:
             raise FrameError("a text message where only binary ones are allowed")
-        if (opcode is Opcode.CONTINUATION) is not self._in_message:
+        elif (opcode is _CONTINUATION) is not self._in_message:
             raise FrameError("a message begins within another, or goes on without having begun")
-        self._in_message = not final
+        else:
+            self._in_message = not final
+        self._left = size
+        self._key = header[-KEY_BYTES:]
 
-    def _take_payload(self, piece: memoryview, items: list[Bytes | Control]) -> None:
-        """Pass on or collect a piece of the payload."""
-        self._left -= len(piece)
+    def _read_payload(self, piece: memoryview) -> Bytes | Control | None:
+        """A piece of the payload: an item, or a part of a control frame that is kept until it is whole."""
+        size = len(piece)
+        self._left -= size
         plain: Bytes = piece
-        if self._masked and len(piece):
+        if self._masked:
             plain = self._mask(piece, self._key)
-            turn = len(piece) % KEY_BYTES
+            turn = size % KEY_BYTES
             self._key = self._key[turn:] + self._key[:turn]
         if self._control is None:
-            items.append(plain)
-            return
+            return plain
         self._payload += plain
-        if not self._left:
-            items.append(Control(opcode=self._control, payload=bytes(self._payload)))
-            self._control = None
-            self._payload.clear()
+        if self._left:
+            return None
+        control = Control(opcode=self._control, payload=bytes(self._payload))
+        self._control = None
+        self._payload.clear()
+        return control
 
 
-def _header_size(header: bytearray) -> int:
-    """How long a header is, as far as its first bytes tell."""
-    if len(header) < 2:
-        return 2
-    length = header[1] & _LENGTH
-    extended = {_MEDIUM: 2, _LONG: 8}.get(length, 0)
-    return 2 + extended + (KEY_BYTES if header[1] & _MASKED else 0)
-
-
-def _payload_size(header: bytearray) -> int:
+def _payload_size(header: bytes) -> int:
     """The length of the payload, which must be written as short as it can be."""
     length = header[1] & _LENGTH
     if length <= _SHORT:
@@ -209,8 +204,17 @@ def _payload_size(header: bytearray) -> int:
         size = _LENGTH_64.unpack_from(header, 2)[0]
         least = _MEDIUM_MAXIMUM + 1
     if not least <= size <= _LONG_MAXIMUM:
-        raise FrameError("a length is not written as short as it can be")
+        raise FrameError("a length is not written as short as it can be, or has its first bit set")
     return size
+
+
+# looked up for every frame
+_CONTINUATION, _TEXT, _CLOSE = Opcode.CONTINUATION, Opcode.TEXT, Opcode.CLOSE
+_HEADER_BYTES = tuple(
+    2 + {_MEDIUM: 2, _LONG: 8}.get(second & _LENGTH, 0) + (KEY_BYTES if second & _MASKED else 0)
+    for second in range(256)
+)
+"""How long a header is, by its second byte."""
 
 
 def close_payload(code: int, reason: bytes = b"") -> bytes:
