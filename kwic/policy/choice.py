@@ -2,9 +2,11 @@
 
 1. What was tried is left out, and so is what is leaving.
 2. The healthy before the suspected: a suspected path is used only when no other is left.
-3. Then the order of the configuration (`priority`).
-4. Then paths of this node before those through another, which cost a hop more.
-5. Then the fewest open streams, and among equals any.
+3. Those of this node that answer much later than its quickest stand behind all others: a line that loses packets carries no new client
+   while a good one is there.
+4. Then the order of the configuration (`priority`).
+5. Then paths of this node before those through another, which cost a hop more.
+6. Then the fewest open streams, and among equals any.
 
 The own node stands behind health on purpose: a client is better served through a neighbour than through a silent tunnel of our own.
 """
@@ -13,6 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterable
 from dataclasses import dataclass
+from math import inf
+
+#: A path answers much later than the quickest when it takes so many times as long, and so many seconds more: less is only distance.
+SLOW_FACTOR = 4.0
+SLOW_S = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +44,9 @@ class Candidate:
     priority: int = 0
     """Its place in the configuration: lower goes first."""
 
+    delay_s: float | None = None
+    """How long its next hop takes to answer; None when that is not known."""
+
 
 def order(
     candidates: Iterable[Candidate], *, random: Callable[[], float], tried: Collection[Hashable] = ()
@@ -49,7 +59,24 @@ def order(
     :returns: the best first.
     """
     usable = [one for one in candidates if not one.leaving and one.key not in tried]
-    return sorted(usable, key=lambda one: (not one.healthy, one.priority, not one.local, one.load, random()))
+    slow_s = _slow_s(usable)
+    return sorted(
+        usable,
+        key=lambda one: (
+            not one.healthy,
+            one.local and one.delay_s is not None and one.delay_s > slow_s,
+            one.priority,
+            not one.local,
+            one.load,
+            random(),
+        ),
+    )
+
+
+def _slow_s(candidates: Iterable[Candidate]) -> float:
+    """The delay above which a path of this node is slow."""
+    delays = [one.delay_s for one in candidates if one.local and one.healthy and one.delay_s is not None]
+    return min(delays) * SLOW_FACTOR + SLOW_S if delays else inf
 
 
 def best(

@@ -111,6 +111,7 @@ class TunnelPath:
             leaving=not tunnel.usable,
             load=len(tunnel.streams),
             priority=self._priority,
+            delay_s=tunnel.delay_s,
         )
 
     @property

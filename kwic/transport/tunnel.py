@@ -100,6 +100,10 @@ class Tunnel(Protocol):
         self._ready: deque[Stream] = deque()
         self._waiting: set[Stream] = set()
         self._pings: dict[int, float] = {}
+        #: When each stream was opened that the peer has not acknowledged, the oldest first.
+        self._unanswered: dict[int, float] = {}
+        #: How long answers took lately, to pings and to opens.
+        self._answer_s: float | None = None
         self._half_open: deque[tuple[float, int]] = deque()
         self._last_received_s = 0.0
         self._measured_s = 0.0
@@ -121,6 +125,14 @@ class Tunnel(Protocol):
         """Whether a new stream may be opened."""
         return self.up and not self.draining and self.session.can_open
 
+    @property
+    def delay_s(self) -> float | None:
+        """How long the peer takes to answer: as it did lately, or longer when an open already waits longer than that."""
+        oldest_s = next(iter(self._unanswered.values()), None)
+        if oldest_s is None:
+            return self._answer_s
+        return max(self._answer_s or 0.0, self.clock.seconds() - oldest_s)
+
     # -- streams ------------------------------------------------------------------------------------------------------------
 
     def open(self, protocol: Protocol) -> Stream:
@@ -133,6 +145,7 @@ class Tunnel(Protocol):
             raise MisuseError(f"the tunnel to {self.peer} takes no new streams")
         stream = Stream(self, self.session.open())
         self.streams[stream.number] = stream
+        self._unanswered[stream.number] = self.clock.seconds()
         self._busy, was_busy = True, self._busy
         try:
             stream.attach(protocol)
@@ -208,6 +221,7 @@ class Tunnel(Protocol):
     def forget(self, stream: Stream) -> None:
         """A stream is over for its protocol."""
         self.streams.pop(stream.number, None)
+        self._unanswered.pop(stream.number, None)
         self._waiting.discard(stream)
         if not self.session.dead and self.session.is_open(stream.number):
             self._half_open.append((self.clock.seconds() + HALF_OPEN_S, stream.number))
@@ -389,6 +403,9 @@ class Tunnel(Protocol):
 
     def _acknowledged(self, event: wire.StreamAcknowledged) -> None:
         self._trust()
+        opened_s = self._unanswered.pop(event.stream, None)
+        if opened_s is not None:
+            self._answered(self.clock.seconds() - opened_s)
         stream = self.streams.get(event.stream)
         if stream is not None:
             stream.acknowledged = True
@@ -424,7 +441,11 @@ class Tunnel(Protocol):
             sample = self.clock.seconds() - sent
             self.rtt_s = sample if self.rtt_s is None else 0.75 * self.rtt_s + 0.25 * sample
             self._measured_s = self.clock.seconds()
+            self._answered(sample)
             self._trust()
+
+    def _answered(self, sample_s: float) -> None:
+        self._answer_s = sample_s if self._answer_s is None else 0.75 * self._answer_s + 0.25 * sample_s
 
     def _went_away(self, event: wire.WentAway) -> None:
         if not self.draining:

@@ -44,6 +44,22 @@ class OrderTests(SynchronousTestCase):
         """The least busy goes first."""
         self.assertEqual(keys(*(Candidate(key=n, load=n) for n in (3, 1, 2))), [1, 2, 3])
 
+    def test_slow(self) -> None:
+        """A line that answers much later than another is used after all others, but not when all are as far away."""
+        slow = Candidate(key="slow", delay_s=0.5)
+        quick = Candidate(key="quick", delay_s=0.01, load=99)
+        far = Candidate(key="through another", local=False, delay_s=9.0)
+        self.assertEqual(keys(slow, quick, far), ["quick", "through another", "slow"])
+        self.assertEqual(keys(slow, Candidate(key="suspect", delay_s=0.01, healthy=False), far)[0], "slow")
+        self.assertEqual(keys(slow, Candidate(key="as far", delay_s=0.4, load=1)), ["slow", "as far"])
+
+    def test_distance_is_no_fault(self) -> None:
+        """A few times as long is only distance."""
+        self.assertEqual(
+            keys(Candidate(key="far", delay_s=0.15), Candidate(key="near", delay_s=0.005, load=1)),
+            ["far", "near"],
+        )
+
     def test_tried_and_leaving(self) -> None:
         """What was tried, or is leaving, is left out."""
         self.assertEqual(

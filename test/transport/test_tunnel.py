@@ -305,6 +305,18 @@ class LivenessTests(TunnelCase):
         self.link.pump()
         self.assertEqual(self.users[0].events[-2:], ["suspect", "trusted"])
 
+    def test_delay(self) -> None:
+        """How long answers take is known from the answers, and sooner from their absence."""
+        self.assertEqual(self.dialer.delay_s, 0.0)
+        self.dialer.open(Recorder())
+        self.clock.advance(0.4)
+        self.assertAlmostEqual(self.dialer.delay_s, 0.4)
+        self.link.pump()
+        self.assertAlmostEqual(self.dialer.delay_s, 0.1)
+        self.dialer.open(Recorder()).abortConnection()
+        self.clock.advance(0.4)
+        self.assertAlmostEqual(self.dialer.delay_s, 0.1)
+
     def test_draining(self) -> None:
         """A tunnel whose peer drains takes no new streams, and the open ones run on."""
         stream, _, far_stream, far = self.open()
