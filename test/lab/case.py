@@ -74,7 +74,13 @@ class Case:
 
     @contextmanager
     def breaking(
-        self, victims: Iterable[str], text: str, *, deaf: bool = True, orderly: bool = False
+        self,
+        victims: Iterable[str],
+        text: str,
+        *,
+        deaf: bool = True,
+        orderly: bool = False,
+        line: bool = False,
     ) -> Iterator[None]:
         """Around the deed.
 
@@ -82,13 +88,14 @@ class Case:
         :param text: what it is.
         :param deaf: whether the victims' listeners are not living meanwhile.
         :param orderly: whether it promises that nothing is cut.
+        :param line: whether it is done to the line between the victims.
         """
         self.mark(text)
         begun = time.monotonic()
         yield
         self.windows.append(
             Window(victims=frozenset(victims), deaf=deaf, orderly=orderly, begun_s=begun, done_s=time.monotonic(),
-                   healing_s=inf, returned_s=inf,)
+                   healing_s=inf, returned_s=inf, line=line,)
         )  # fmt: skip
 
     def hold(self, seconds: float | None = None) -> None:

@@ -164,7 +164,11 @@ def bad_line(lab: Laboratory, case: Case, victims: tuple[str, ...]) -> None:
     """20 % loss and 200 ms delay on each way between two instances."""
     one, other = (lab.machine(name) for name in victims)
     with case.breaking(
-        victims, f"20 % loss, 200 ms delay between {' and '.join(victims)}", deaf=False, orderly=True
+        victims,
+        f"20 % loss, 200 ms delay between {' and '.join(victims)}",
+        deaf=False,
+        line=True,
+        orderly=True,
     ):
         for source, target in ((one, other), (other, one)):
             lab.switch.drop(source, target, LOSS)
@@ -281,7 +285,7 @@ def faults_of_instances() -> Iterator[Fault]:
     yield Fault(name="bad-line", victims=("cloud1", "onprem1"), row=BAD_LINE, act=bad_line, short=True)
     yield Fault(name="bad-line", victims=("onprem2", "cloud2"), row=BAD_LINE, act=bad_line)
     yield Fault(name="names-late", victims=(), row=NAMES, act=names_late)
-    yield Fault(name="names-silent", victims=(), row=NAMES, act=names_silent)
+    yield Fault(name="names-silent", victims=(), row=NAMES, act=names_silent, short=True)
     yield Fault(name="rolling", victims=instances, row=ORDERLY, act=stop)
 
 

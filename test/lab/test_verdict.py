@@ -146,6 +146,26 @@ class JudgeTests(SynchronousTestCase):
         found = verdict([probe(5)], streams, orderly=True)
         self.assertEqual(found.streams_cut_unexplained, 2)
 
+    def test_streams_on_a_bad_line(self) -> None:
+        """A tunnel on a bad line may be given up; streams in other tunnels have nothing to do with it."""
+        line = Window(
+            victims=frozenset({"cloud1", "onprem1"}),
+            deaf=False,
+            orderly=True,
+            line=True,
+            begun_s=10,
+            done_s=10,
+            healing_s=20,
+            returned_s=20,
+            whole_s=20,
+        )
+        streams = [
+            stream(8, 16, RESET, target="cloud1", far="onprem1"),
+            stream(8, 16, RESET, target="cloud1", far="onprem2"),
+        ]
+        found = judge("bad-line", ROW, [probe(15)], streams, [line])
+        self.assertEqual((found.streams_cut, found.streams_cut_unexplained), (1, 1))
+
     def test_orderly_end_with_bytes_missing(self) -> None:
         """FIN in place of a reset lies about the bytes; only the kernel of a dead entry may do so."""
         streams = [stream(8, 10.2, CLOSED, target="cloud1"), stream(8, 10.2, CLOSED, far="cloud1")]

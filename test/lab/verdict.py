@@ -57,7 +57,8 @@ class Window:
 
     :param victims: the instances it was done to.
     :param deaf: whether their listeners are not living meanwhile.
-    :param orderly: what promises that nothing is cut: an orderly stop, or a line that is only bad.
+    :param orderly: what promises that nothing is cut: an orderly stop, or an impairment.
+    :param line: done to the line between the victims: a tunnel on it may be given up, and the streams in it.
     :param begun_s: just before it was done.
     :param done_s: just after it was done.
     :param healing_s: just before it was healed.
@@ -73,11 +74,13 @@ class Window:
     healing_s: float
     returned_s: float
     whole_s: float = inf
+    line: bool = False
 
     def touches(self, stream: Stream) -> bool:
         """Whether a stream had to do with it."""
         overlaps = stream.start_s < self.whole_s and stream.end_s > self.begun_s
-        return overlaps and bool(self.victims & {stream.target, stream.exit})
+        ends = {stream.target, stream.exit}
+        return overlaps and (ends <= self.victims if self.line else bool(self.victims & ends))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -280,7 +283,7 @@ def count_stream(verdict: Verdict, stream: Stream, windows: Sequence[Window]) ->
 def excused(stream: Stream, windows: Sequence[Window], touching: Sequence[Window]) -> bool:
     """Whether a stream had to die: a sudden fault at an end of it, or one that was there before it knew its far end."""
     if stream.exit:
-        return any(not window.orderly for window in touching) or any(
+        return any(not window.orderly or window.line for window in touching) or any(
             window.orderly and stream.target in window.victims and stream.start_s >= window.begun_s
             for window in touching
         )
