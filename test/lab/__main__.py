@@ -25,12 +25,24 @@ from test.lab.timeline import Timeline
 RESULTS = Path(__file__).parent / "results"
 INSIDE = "KWIC_LAB_INSIDE"  # set in the process that owns the private namespaces: its scenario
 # a PID namespace of its own: when the laboratory ends, however it ends, the kernel ends everything that it started
-UNSHARE = ["unshare", "--mount", "--net", "--pid", "--ipc", "--fork", "--kill-child", "--mount-proc"]
+UNSHARE = [
+    "setpriv",
+    "--pdeathsig",
+    "KILL",
+    "unshare",
+    "--mount",
+    "--net",
+    "--pid",
+    "--ipc",
+    "--fork",
+    "--kill-child",
+    "--mount-proc",
+]
 PRIVATE = Path(
     "/mnt"
 )  # gets a file system in memory that only the laboratory sees: keys, sockets, hosts files
 BALANCERS = ("nginx", "haproxy")
-COMMANDS = ("unshare", "nsenter", "ip", "iptables", "mount", "pkill", "nice", "sysctl")
+COMMANDS = ("setpriv", "unshare", "nsenter", "ip", "iptables", "mount", "pkill", "nice", "sysctl")
 FAULT_LIMIT_S = 60.0  # for the end of the load; only a stop beyond all doubt
 PRIORITY = -15
 SKIPPED, MISSED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
