@@ -21,6 +21,7 @@ from kwic.service.cluster import Cluster
 from kwic.service.context import Context
 from kwic.service.echo import Echo
 from kwic.service.entrances import Entrances
+from kwic.service.etcd_cluster import EtcdCluster, is_etcd
 from kwic.service.gateway import Gateway
 from kwic.service.membership import Alone, Membership
 from kwic.service.neighbourly import Neighbourly
@@ -68,7 +69,9 @@ class Assembly:
     def _make_membership(self) -> Membership:
         if self._config.cluster is None:
             return Alone()
-        cluster = Cluster(self._context, self._config.cluster, self._neighbourly.request)
+        in_etcd = any(is_etcd(connect.scheme) for connect in self._config.cluster.connects)
+        kind = EtcdCluster if in_etcd else Cluster
+        cluster = kind(self._context, self._config.cluster, self._neighbourly.request)
         cluster.check()
         return cluster
 

@@ -161,20 +161,23 @@ class Cluster(Membership):
                 link.tell(news)
 
     def _news(self) -> bytes:
-        """What we told last, as a message; names that one message has no room for are left out."""
-        told = self._told or OwnState()
+        """What we told last, as a message."""
+        return self._fit(self._told or OwnState(), encode)
+
+    def _fit(self, own: OwnState, write: Callable[[State], bytes]) -> bytes:
+        """What we have to offer, written; names that there is no room for are left out."""
         state = State(
             incarnation=self._mesh.incarnation,
             counter=self._counter,
-            balances=told.balances,
-            names=told.names,
-            tunnels=told.tunnels,
-            load=told.load,
-            leaving=told.leaving,
+            balances=own.balances,
+            names=own.names,
+            tunnels=own.tunnels,
+            load=own.load,
+            leaving=own.leaving,
         )
         while True:
             try:
-                return encode(state)
+                return write(state)
             except MisuseError:
                 kept = dict(list(state.names.items())[: len(state.names) // 2])
                 self.log.error(
@@ -249,8 +252,12 @@ class Cluster(Membership):
     def _say_members(self) -> None:
         self.log.info("Current cluster members:")
         self.log.info("      member: {node} (this one)", node=self._context.node)
-        for neighbour in self._mesh.neighbours.values():
-            self.log.info("      member: {member}", member=neighbour.label)
+        for label in self._labels():
+            self.log.info("      member: {member}", member=label)
+
+    def _labels(self) -> list[str]:
+        """What the other members are called."""
+        return [neighbour.label for neighbour in self._mesh.neighbours.values()]
 
     def _say_balances(self) -> None:
         self.log.info("Current shared balancer map:")

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Any
 
+import ifaddr
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.logger import Logger
@@ -188,6 +189,21 @@ class ClusterPort:
             return self.accept
         return accept_uri("::" if is_link_local(host) else host, port)
 
+    def accept_from(self, local_host: str) -> str:
+        """
+        Where others reach us, as a URI that means the same to everyone. Empty when we take no links.
+
+        :param local_host: our address on the way to somewhere that all reach: it stands for a wildcard, unless it means something here only; then that of
+            an interface does.
+        """
+        address = parse_address(self.accept) if self._listeners else None
+        if address is None or address.port is None or not ip_address(address.host).is_unspecified:
+            return self.accept
+        hosts = [local_host, *interface_hosts(address.host)]
+        fitting = [host for host in hosts if is_ip(host) and same_family(host, address.host)]
+        fitting.sort(key=lambda host: (is_loopback(host), is_link_local(host)))
+        return accept_uri(fitting[0], address.port) if fitting else ""
+
     def place_of(self, accept: str, peer_host: str) -> Place | None:
         """
         Where another member takes links.
@@ -221,3 +237,22 @@ def is_loopback(host: str) -> bool:
 def is_link_local(host: str) -> bool:
     """Whether an address means something on one link only."""
     return is_ip(host) and ip_address(host).is_link_local
+
+
+def same_family(host: str, other: str) -> bool:
+    """Whether both are IPv4 addresses, or both IPv6."""
+    return (":" in host) == (":" in other)
+
+
+def interface_hosts(like: str) -> Iterator[str]:
+    """
+    An address of each interface of this machine; loopback only when there is nothing else.
+
+    :param like: an address of the family that is wanted.
+    """
+    found = []
+    for adapter in ifaddr.get_adapters():
+        texts = [ip.ip if isinstance(ip.ip, str) else ip.ip[0] for ip in adapter.ips]
+        fitting = [text for text in texts if same_family(text, like)]
+        found.extend(fitting[:1])
+    yield from [host for host in found if not is_loopback(host)] or found

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from typing import Any
 
-import ifaddr
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.error import CannotListenError, MulticastJoinError
@@ -21,7 +20,7 @@ from twisted.python.failure import Failure
 
 from kwic.config.model import Address
 from kwic.errors import ProtocolError
-from kwic.service.cluster_port import ClusterPort, is_loopback
+from kwic.service.cluster_port import ClusterPort, interface_hosts, same_family
 from kwic.service.context import Context
 from kwic.service.dialling import Place
 from kwic.transport.multicast import bind_address, join_group
@@ -154,11 +153,11 @@ class Discovery(Service):
     def _interfaces(self) -> Iterator[str]:
         """An address of each interface that we take links on, of the group's family."""
         ours = [host for host, _ in self._port.places]
-        fitting = [host for host in ours if _same_family(host, self._group.host)]
+        fitting = [host for host in ours if same_family(host, self._group.host)]
         if fitting and not any(ip_address(host).is_unspecified for host in fitting):
             yield from fitting
         elif ours:
-            yield from _all_interfaces(self._group.host)
+            yield from interface_hosts(self._group.host)
 
     # -- listening ----------------------------------------------------------------------------------------------------------
 
@@ -231,17 +230,3 @@ class _Ear(DatagramProtocol):
     def close(self) -> Deferred[Any]:
         """Leave: the kernel takes a closed socket out of its groups."""
         return maybeDeferred(self.port.stopListening)
-
-
-def _same_family(host: str, group: str) -> bool:
-    return (":" in host) == (":" in group)
-
-
-def _all_interfaces(group: str) -> Iterator[str]:
-    """An address of each interface of this machine, of the group's family; loopback only when there is nothing else."""
-    found = []
-    for adapter in ifaddr.get_adapters():
-        texts = [ip.ip if isinstance(ip.ip, str) else ip.ip[0] for ip in adapter.ips]
-        fitting = [text for text in texts if _same_family(text, group)]
-        found.extend(fitting[:1])
-    yield from [host for host in found if not is_loopback(host)] or found
