@@ -244,6 +244,26 @@ def local_pipes_meet(config: GatewayConfig) -> Iterator[Problem]:
                 yield error(_place_of(pipe, service.accepts, service.accept_places), message, way)
 
 
+def local_pipes_lead_out(config: GatewayConfig) -> Iterator[Problem]:
+    """Pipes without a transport do not lead back to where they began."""
+    acceptors = {
+        pipe.name: service for service in config.services for pipe in local_pipes(service, Side.ACCEPT)
+    }
+    told: set[str] = set()
+    for service in config.services:
+        seen, ahead = {service.name}, [service]
+        while ahead and service.name not in told:
+            for pipe in local_pipes(ahead.pop(), Side.CONNECT):
+                following = acceptors.get(pipe.name)
+                if following is service:
+                    message = f"service {shown(service.name)} leads back to itself through {pipe}"
+                    yield error(service.place, message, "connect one of them to a server")
+                    told |= seen
+                elif following is not None and following.name not in seen:
+                    seen.add(following.name)
+                    ahead.append(following)
+
+
 def constraints_can_be_met(config: GatewayConfig) -> Iterator[Problem]:
     """A service that lets in certain certificates only has a listener that asks for them."""
     asking: set[str] = set()
@@ -288,6 +308,7 @@ CHECKS: tuple[Check, ...] = (
     destinations,
     tunnels_make_sense,
     names_served_once,
+    local_pipes_lead_out,
     cluster_is_safe,
     cluster_connects,
     proxy_ports,

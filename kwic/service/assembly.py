@@ -9,13 +9,12 @@ Builds the services of one gateway from its configuration: objects first, then w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from kwic.config.ends import End, accept_ends, connect_ends
+from kwic.config.ends import End, Side, accept_ends, connect_ends, local_pipes, rendezvous_key
 from kwic.config.listen import listeners
 from kwic.config.model import GatewayConfig, Service
-from kwic.errors import SetupError
 from kwic.service.balancer import BalanceOffer, Balancer, Balances
 from kwic.service.cluster import Cluster
 from kwic.service.context import Context
@@ -23,6 +22,7 @@ from kwic.service.echo import Echo
 from kwic.service.entrances import Entrances
 from kwic.service.etcd_cluster import EtcdCluster, is_etcd
 from kwic.service.gateway import Gateway
+from kwic.service.local import LocalSource
 from kwic.service.membership import Alone, Membership
 from kwic.service.neighbourly import Neighbourly
 from kwic.service.path import EndpointPath, PathSource
@@ -65,6 +65,7 @@ class Assembly:
         self._membership = self._make_membership()
         self._uplinks: dict[Any, Uplink | SocksUplink] = {}
         self._servers: dict[str, Any] = {}
+        self._local: dict[str, Any] = {}
 
     def _make_membership(self) -> Membership:
         if self._config.cluster is None:
@@ -78,7 +79,9 @@ class Assembly:
     def build(self) -> Gateway:
         """Objects, then sockets, then the tree."""
         for service in self._config.services:
-            self._servers[service.name] = self._server(service)
+            server = self._servers[service.name] = self._server(service)
+            for pipe in local_pipes(service, Side.ACCEPT):
+                self._local[pipe.name] = server
         for service in self._config.services:
             self._offer(service)
         self._neighbourly.services = {
@@ -113,26 +116,26 @@ class Assembly:
         return Proxy(service, self._source(service), self._context)
 
     def _source(self, service: Service) -> PathSource:
-        """Where the clients of a service go."""
-        sources = [
-            source for index, end in enumerate(connect_ends(service)) for source in self._sources(end, index)
-        ]
-        if not sources:
-            raise SetupError(f"service {service.name} connects to nothing that can be dialled")
+        """Where the clients of a service go: its `<connect>`s, in order."""
+        ends, local = connect_ends(service), local_pipes(service, Side.CONNECT)
+        sources: list[PathSource] = []
+        for priority, address in enumerate(service.connects):
+            if address in local:
+                sources.append(LocalSource(address.name, self._local, priority))
+            else:
+                key = rendezvous_key(address)
+                end = next(end for end in ends if end.address == address or key in end.keys)
+                sources.append(self._source_of(end, key, priority))
         return one_source(sources)
 
-    def _sources(self, end: End, priority: int) -> Iterable[PathSource]:
-        timeout_s = end.options.socks_timeout_s
+    def _source_of(self, end: End, key: str, priority: int) -> PathSource:
         if end.is_tunnel and end.listens:
-            for key in end.keys:
-                yield ReverseSource(self._names, self._membership, key, timeout_s, priority)
-        elif end.is_tunnel:
-            for key in end.keys:
-                yield self._dialled(end, key, priority)
-        elif end.address.is_websocket:
-            yield self._dialled(end, end.address.path, priority)
-        else:
-            yield FixedSource([self._direct(end, priority)])
+            return ReverseSource(self._names, self._membership, key, end.options.socks_timeout_s, priority)
+        if end.is_tunnel:
+            return self._dialled(end, key, priority)
+        if end.address.is_websocket:
+            return self._dialled(end, end.address.path, priority)
+        return FixedSource([self._direct(end, priority)])
 
     def _dialled(self, end: End, name: str, priority: int) -> PathSource:
         uplink, timeout_s = self._uplink(end), end.options.socks_timeout_s

@@ -70,8 +70,9 @@ class Path(Interface):
 class PathSource(Interface):
     """Where the paths of a service come from."""
 
-    #: Seconds that a client may wait for a path in all.
-    timeout_s: float
+    @property
+    def timeout_s(self) -> float:
+        """Seconds that a client may wait for a path in all."""
 
     def paths(self) -> Sequence[Path]:
         """The paths there are now."""

@@ -171,8 +171,12 @@ class SeveralSources:
     """
 
     def __init__(self, sources: Sequence[PathSource]) -> None:
-        self.timeout_s = max(source.timeout_s for source in sources)
         self._sources = tuple(sources)
+
+    @property
+    def timeout_s(self) -> float:
+        """That of the most patient."""
+        return max(source.timeout_s for source in self._sources)
 
     def paths(self) -> Sequence[Path]:
         """All."""
