@@ -118,14 +118,14 @@ class LeanChannel:
 
     def _close(self, payload: bytes) -> None:
         """The other end closes (RFC 6455 5.5.1)."""
-        code = int.from_bytes(payload[:2], "big") if payload else NO_CODE
-        if payload and (len(payload) == 1 or not is_close_code(code)):
-            self._fail(PROTOCOL_ERROR, "the Close has no proper code")
-            return
         try:
             reason = payload[2:].decode()
         except UnicodeDecodeError:
             self._fail(INVALID_PAYLOAD, "the reason of the Close is not UTF-8")
+            return
+        code = int.from_bytes(payload[:2], "big") if payload else NO_CODE
+        if payload and (len(payload) == 1 or not is_close_code(code)):
+            self._fail(PROTOCOL_ERROR, "the Close has no proper code")
             return
         self._close_received = True
         if not self._closing:
@@ -148,11 +148,11 @@ class LeanChannel:
             self._write(Opcode.TEXT if text else Opcode.BINARY, data)
 
     def send_pieces(self, pieces: Iterable[Any]) -> None:
-        """Write one message whose payload is in pieces."""
-        if self._closing:
-            return
+        """Write one message whose payload is in pieces; nothing is written for none."""
         pieces = tuple(pieces)
         size = sum(map(len, pieces))
+        if self._closing or not size:
+            return
         if self._keys is None:
             self._carrier.write(b"".join((frame_header(Opcode.BINARY, size, None), *pieces)))
         else:

@@ -9,6 +9,7 @@ from twisted.internet.protocol import Factory
 from zope.interface import implementer
 
 from kwic.transport.websocket_client import WebSocketEndpoint
+from kwic.wire.kwic_headers import TUNNEL_SUBPROTOCOL
 from test.transport.memory_network import Recorder
 from test.transport.websocket_case import (
     HOST,
@@ -51,8 +52,10 @@ class RawServer(Recorder):
         if end and not hasattr(self, "answered"):
             self.answered = True
             key = head.split(b"Sec-WebSocket-Key: ")[1].split(b"\r\n")[0].decode()
+            _, offered, protocol = head.partition(b"Sec-WebSocket-Protocol: ")
+            agreed = (offered + protocol.split(b"\r\n")[0] + b"\r\n").decode() if offered else ""
             self.transport.write(
-                f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n{agreed}"
                 f"Sec-WebSocket-Accept: {accept_of(key)}\r\n\r\n".encode()
             )
 
@@ -65,6 +68,8 @@ class OpenCase(WebSocketCase):
     """An open WebSocket of ours, ``self.ours`` its protocol, and a raw peer that writes frames by hand."""
 
     peer_masks = True
+    tunnel = False
+    """Whether it is opened for a tunnel, whose frames are not Autobahn's."""
     accept: dict[str, Any] = {}
 
     ours: Any = None
@@ -73,6 +78,8 @@ class OpenCase(WebSocketCase):
         """Open one; an earlier one is dropped."""
         self.drop()
         self.peer: Any
+        if self.tunnel:
+            options["subprotocol"] = TUNNEL_SUBPROTOCOL
         self.peer, self.ours = self.open(**options)
         self.transport: Any = self.ours.transport
 
@@ -131,6 +138,8 @@ class ClientSide:
         listener.buildProtocol = build  # type: ignore[method-assign]
         self._port += 1
         self.network.listen(HOST, self._port, listener)
+        if self.tunnel:
+            options["protocols"] = [TUNNEL_SUBPROTOCOL]
         endpoint = WebSocketEndpoint(self.network, ws(port=self._port), **options)
         opened = endpoint.connect(Factory.forProtocol(Recorder))
         self.network.settle()

@@ -147,7 +147,8 @@ class WebSocketCase(SynchronousTestCase):
     def open(self, **accept: Any) -> tuple[RawClient, Recorder]:
         """An open WebSocket: a raw client and the recorder behind the site."""
         self.accept = accept
-        client = self.dial(request())
+        subprotocol = accept.get("subprotocol")
+        client = self.dial(request(extra=f"Sec-WebSocket-Protocol: {subprotocol}\r\n" if subprotocol else ""))
         self.assertEqual(client.answer()[0].status, 101)
         return client, self.served[-1]
 
