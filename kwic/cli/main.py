@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from importlib import import_module
 from typing import Any
@@ -13,6 +14,7 @@ from kwic import __version__
 #: Every verb, with its line in the help; `kwic/cli/<verb>.py` has its options and `run`.
 VERBS = {
     "demo": "run the high-availability scenario on this machine and walk through it",
+    "check": "find what is wrong with a configuration, or between both sides, before anything is started",
     "certs": "make the demo certificates, or show what a store holds",
 }
 USAGE_ERROR = 2
@@ -26,6 +28,10 @@ def main(arguments: list[str] | None = None) -> None:
     :raises SystemExit: always, with the exit status.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that lacks a letter gets a question mark, not half of the answer.
+            stream.reconfigure(errors="replace")
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(help_text())
         raise SystemExit(0 if arguments else USAGE_ERROR)

@@ -274,6 +274,7 @@ class Store:
     """Absolute; for PEM it may be a directory."""
     password_file: Path | None = None
     place: Place
+    """Where its file is named."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -22,8 +22,9 @@ def _read_store(element: Element | None, reading: Reading) -> Store | None:
     if element is None:
         return None
     kind = reading.value(element.first("type"), one_of(StoreKind))
-    file = reading.value(element.first("file"), reading.path)
+    named = element.first("file")
+    file = reading.value(named, reading.path)
     password_file = reading.value(element.first("password-file"), reading.path)
-    if file is None:
+    if named is None or file is None:
         return None
-    return Store(kind=kind or StoreKind.JKS, file=file, password_file=password_file, place=element.place)
+    return Store(kind=kind or StoreKind.JKS, file=file, password_file=password_file, place=named.value_place)

@@ -1,0 +1,157 @@
+"""What an instance would say of its own keys when it starts, and whom its listeners can never let in.
+
+Each check is a generator of problems and knows one rule, as in :mod:`kwic.config.validate`; here the stores are known too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from cryptography import x509
+
+from kwic.cli.holdings import Holdings, refusal
+from kwic.config.ends import End, ends
+from kwic.config.listen import Listener, listeners
+from kwic.config.model import GatewayConfig, VerifyClient
+from kwic.config.problem import Place, Problem, Severity
+from kwic.config.words import shown
+from kwic.errors import SetupError
+from kwic.transport.certificates import CLIENT_AUTH, good_for, subject, validity_problem
+from kwic.transport.tls import Credentials
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Instance:
+    """One gateway as it would run: its configuration and its stores."""
+
+    config: GatewayConfig
+    holdings: Holdings
+
+    @property
+    def credentials(self) -> Credentials | None:
+        """None when its stores are not all here."""
+        return self.holdings.credentials
+
+
+def check_certificates(instance: Instance, now_s: float) -> Iterator[Problem]:
+    """Looks for what keeps the certificates of one instance from doing what its configuration asks of them.
+
+    :param now_s: the time, in seconds since the epoch.
+    """
+    yield from instance.holdings.problems
+    if instance.credentials is not None:
+        for check in CHECKS:
+            yield from check(instance, instance.credentials, now_s)
+
+
+def listeners_have_certificates(
+    instance: Instance, credentials: Credentials, now_s: float
+) -> Iterator[Problem]:
+    """There is a certificate for every host of every listener."""
+    if instance.config.security.keystore is None:
+        return  # that was said without looking into stores
+    for listener in _secure(instance.config):
+        for host in listener.hosts or ("",):
+            end = _named(listener, host)
+            try:
+                credentials.server_options((host,), listener.tls)
+            except SetupError as error:
+                yield refusal(end.place, error, f"service {shown(end.service.name)}: ")
+
+
+def dialling_is_possible(instance: Instance, credentials: Credentials, now_s: float) -> Iterator[Problem]:
+    """A certificate for clients that has ended keeps the gateway from dialling at all."""
+    said: set[str] = set()
+    for end in _ends(instance.config):
+        if end.listens or not end.secure:
+            continue
+        try:
+            credentials.client_options(end.address.host, end.tls)
+        except SetupError as error:
+            keystore = instance.config.security.keystore
+            if str(error) not in said:
+                said.add(str(error))
+                yield refusal(end.place if keystore is None else keystore.place, error)
+
+
+def members_have_certificates(
+    instance: Instance, credentials: Credentials, now_s: float
+) -> Iterator[Problem]:
+    """The cluster has a key to prove itself with."""
+    cluster, keystore = instance.config.cluster, instance.config.security.keystore
+    if cluster is None or keystore is None:
+        return
+    try:
+        credentials.cluster_server_options()
+    except SetupError as error:
+        yield refusal(keystore.place, error, "cluster: ")
+
+
+def clients_can_be_let_in(instance: Instance, credentials: Credentials, now_s: float) -> Iterator[Problem]:
+    """A truststore holds someone who vouches for clients, where they are asked for certificates."""
+    truststore = instance.holdings.material.truststore
+    for listener in _secure(instance.config):
+        mode = listener.tls.verify_client
+        if mode in {None, VerifyClient.NONE}:
+            continue
+        assert mode is not None
+        place, option = _verify_client(listener), f"ssl.verify-client {mode.value}"
+        if truststore is None:
+            yield Problem(
+                place=place,
+                message=f"{option} without a truststore: a certificate of any public CA will do",
+                hint="add <security><truststore> with the CA of your clients",
+                severity=Severity.WARNING,
+            )
+        elif not any(_vouches_for_clients(anchor, now_s) for anchor in truststore.anchors):
+            yield Problem(
+                place=place,
+                message=f"nobody can satisfy {option}: {truststore.file} {_why_nobody(truststore.anchors, now_s)}",
+                hint="put the CA of the clients' certificates there",
+                severity=Severity.ERROR if mode is VerifyClient.REQUIRED else Severity.WARNING,
+            )
+
+
+Check = Callable[[Instance, Credentials, float], Iterator[Problem]]
+CHECKS: tuple[Check, ...] = (
+    listeners_have_certificates,
+    dialling_is_possible,
+    members_have_certificates,
+    clients_can_be_let_in,
+)
+
+
+def _vouches_for_clients(anchor: x509.Certificate, now_s: float) -> bool:
+    """Whether a certificate in a truststore can be the end of a client's chain, or be a client's itself."""
+    return validity_problem(anchor, now_s) is None and good_for(anchor, CLIENT_AUTH)
+
+
+def _why_nobody(anchors: frozenset[x509.Certificate], now_s: float) -> str:
+    named = sorted(
+        f"{subject(anchor)}, which {validity_problem(anchor, now_s) or 'is not for clients'}"
+        for anchor in anchors
+    )
+    more = f" and {len(named) - 1} more like it" if len(named) > 1 else ""
+    return f"holds {named[0]}{more}"
+
+
+def _secure(config: GatewayConfig) -> list[Listener]:
+    return [listener for listener in listeners(config) if listener.secure]
+
+
+def _ends(config: GatewayConfig) -> Iterator[End]:
+    for service in config.services:
+        yield from ends(service)
+
+
+def _named(listener: Listener, host: str) -> End:
+    """:returns: the first end of a listener that goes by a host."""
+    return next((end for end in listener.ends if end.address.host == host), listener.ends[0])
+
+
+def _verify_client(listener: Listener) -> Place:
+    """:returns: where a listener's clients are asked for certificates."""
+    names = ("socks.ssl.verify-client", "ssl.verify-client")
+    found = (end.options.places.get(name) for end in listener.ends for name in names)
+    return next((place for place in found if place is not None), listener.ends[0].place)
