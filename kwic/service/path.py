@@ -185,7 +185,7 @@ class EndpointPath:
         """Connect. There is nobody in between who could acknowledge: this process did."""
         attempt.acknowledged()
         try:
-            waiting: Deferred[Any] = self.endpoint().connect(Factory.forProtocol(Leg))
+            waiting: Deferred[Any] = self.endpoint().connect(_Legs())
         except Exception:  # noqa: BLE001 - whatever an endpoint's construction raises is a failed attempt
             self._not_connected(Failure(), attempt)
             return lambda: None
@@ -208,6 +208,11 @@ class EndpointPath:
     def suspect(self) -> None:
         """Nobody is in between."""
         self.failed = True
+
+
+class _Legs(Factory):
+    noisy = False
+    protocol = Leg
 
 
 #: What a failed dial is called in a SOCKS reply (RFC 1928 6).

@@ -39,7 +39,31 @@ def tcp_endpoint(reactor: Any, host: str, port: int, timeout_s: float) -> IStrea
 def address_endpoint(reactor: Any, address: str, port: int, timeout_s: float) -> IStreamClientEndpoint:
     """:returns: an endpoint for a literal address."""
     kind = TCP6ClientEndpoint if ":" in address else TCP4ClientEndpoint
-    return kind(reactor, address, port, timeout=timeout_s)
+    return DirectEndpoint(kind(reactor, address, port, timeout=timeout_s))
+
+
+@implementer(IStreamClientEndpoint)
+class DirectEndpoint:
+    """Lets the transport talk to the factory's protocol itself.
+
+    Twisted's endpoints leave a protocol of their own in between, and it provides only the last of the interfaces that the
+    factory's protocol does: one that also listens for a TLS handshake would be closed when the far end half-closes.
+
+    :param endpoint: connects.
+    """
+
+    def __init__(self, endpoint: IStreamClientEndpoint) -> None:
+        self._endpoint = endpoint
+
+    def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
+        """Connect."""
+        return self._endpoint.connect(factory).addCallback(_introduced)
+
+
+def _introduced(protocol: Any) -> Any:
+    if protocol.transport is not None:
+        protocol.transport.protocol = protocol
+    return protocol
 
 
 def is_literal(host: str) -> bool:
