@@ -29,14 +29,16 @@ def describe(cores: Sequence[int]) -> dict[str, str]:
 
 
 def commit_of(root: Path) -> str:
-    """The commit of a source tree, with a plus when it has been changed since.
+    """The commit of a source tree, with a plus when the gateway or the bench has been changed since.
 
     :param root: the tree.
     """
     found = _git(root, "rev-parse", "--short=10", "HEAD")
     if not found:
         return "no commit"
-    return found + ("+" if _git(root, "status", "--porcelain", "--untracked-files=no") else "")
+    return found + (
+        "+" if _git(root, "status", "--porcelain", "--untracked-files=no", "--", "kwic", "bench") else ""
+    )
 
 
 def versions(kinds: Iterable[type[Pair]]) -> dict[str, str]:
