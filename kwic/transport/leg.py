@@ -72,6 +72,10 @@ class Leg(Protocol):
         self.on_lost = on_lost
         self.early = early
         self.lost: Failure | None = None
+        #: The leg that this one is joined to, whether an end of stream came from here, and what is waited for (see `relay`).
+        self.other: Leg | None = None
+        self.ended = False
+        self.timer: Any = None
         self.sink: Callable[[bytes], None] = self._keep
         self.on_end: Callable[[Leg], None] | None = None
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime, ITransport
+from twisted.internet.interfaces import IPushProducer, IReactorTime, ITransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -31,6 +31,8 @@ CLOSING_S = 60.0
 @implementer(IPushProducer)
 class Source:
     """A leg seen from the transport that writes what the leg reads: it can be paused, and it is never stopped from there."""
+
+    __slots__ = ("pauseProducing", "resumeProducing")
 
     def __init__(self, transport: IPushProducer) -> None:
         self.pauseProducing = transport.pauseProducing
@@ -50,29 +52,30 @@ class Relay:
     :param on_done: called once, when both legs are gone.
     """
 
+    __slots__ = ("__weakref__", "_clock", "_legs", "_on_done")
+
     def __init__(
         self, near: Leg, far: Leg, clock: IReactorTime, on_done: Callable[[], None] = lambda: None
     ) -> None:
         self._clock = clock
         self._on_done = on_done
-        self._opposite = {near: far, far: near}
-        self._ended: set[Leg] = set()
-        self._timers: dict[Leg, IDelayedCall] = {}
+        self._legs = (near, far)
+        near.other, far.other = far, near
 
     def start(self) -> None:
         """Let both legs run."""
-        for leg, other in self._opposite.items():
-            leg.sink = sender(other.transport)
+        for leg in self._legs:
+            leg.sink = sender(_other(leg).transport)
             leg.on_end = self._half_closed
             leg.on_lost = self._lost
-        for leg, other in self._opposite.items():
+        for leg in self._legs:
             if leg.lost is None:
-                leg.transport.registerProducer(Source(other.transport), True)
-        for leg in tuple(self._opposite):
+                leg.transport.registerProducer(Source(_other(leg).transport), True)
+        for leg in self._legs:
             if leg.early:
                 early, leg.early = leg.early, b""
                 leg.sink(early)
-        for leg in tuple(self._opposite):
+        for leg in self._legs:
             if leg.lost is None:
                 leg.transport.resumeProducing()
             else:
@@ -80,16 +83,16 @@ class Relay:
 
     def abort(self) -> None:
         """Reset both legs."""
-        for leg in tuple(self._opposite):
+        for leg in self._legs:
             leg.reset()
 
     def _half_closed(self, leg: Leg) -> None:
         """Carry an end of stream over."""
-        self._ended.add(leg)
-        other = self._opposite[leg]
+        leg.ended = True
+        other = _other(leg)
         if other.lost is not None:
             return
-        if other in self._ended:
+        if other.ended:
             self._close(other)
             self._close(leg)
         elif can_half_close(other.transport):
@@ -103,7 +106,7 @@ class Relay:
         write = leg.sink
 
         def heard(data: bytes) -> None:
-            self._timers[leg].reset(LINGER_S)
+            leg.timer.reset(LINGER_S)
             write(data)
 
         leg.sink = heard
@@ -120,10 +123,10 @@ class Relay:
 
     def _set_timer(self, leg: Leg, delay_s: float, call: Callable[[], None]) -> None:
         self._cancel_timer(leg)
-        self._timers[leg] = self._clock.callLater(delay_s, call)
+        leg.timer = self._clock.callLater(delay_s, call)
 
     def _cancel_timer(self, leg: Leg) -> None:
-        timer = self._timers.pop(leg, None)
+        timer, leg.timer = leg.timer, None
         if timer is not None and timer.active():
             timer.cancel()
 
@@ -131,7 +134,7 @@ class Relay:
         """Carry the end of a leg over: in order, or as a reset."""
         self._cancel_timer(leg)
         leg.sink = _drop
-        other = self._opposite[leg]
+        other = _other(leg)
         other.sink = _drop
         if other.lost is not None:
             self._on_done()
@@ -139,6 +142,11 @@ class Relay:
             self._close(other)
         else:
             other.reset()
+
+
+def _other(leg: Leg) -> Leg:
+    assert leg.other is not None, "a relay has joined it"
+    return leg.other
 
 
 def _drop(data: bytes) -> None:

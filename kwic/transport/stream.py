@@ -63,10 +63,33 @@ class Stream:
 
     #: An end of stream is a frame of its own here (see `leg.can_half_close`).
     half_closes = True
-    disconnecting = False
+
+    # There are as many of these as clients: no dictionary each, and no queues that nothing waits in.
+    __slots__ = (
+        "_held",
+        "_inbound",
+        "_outbound",
+        "_owed_bytes",
+        "_paused",
+        "_producer",
+        "_producer_paused",
+        "_queue",
+        "_streaming",
+        "_takes_views",
+        "acknowledged",
+        "connected",
+        "disconnecting",
+        "high_bytes",
+        "housekeeping",
+        "number",
+        "protocol",
+        "queued_bytes",
+        "tunnel",
+    )
 
     def __init__(self, tunnel: Tunnel, number: int) -> None:
         self.tunnel = tunnel
+        self.disconnecting = False
         self.number = number
         self.protocol: IProtocol | None = None
         self.connected = True
@@ -77,9 +100,9 @@ class Stream:
         self.high_bytes = HIGH_BYTES
         self._outbound = Outbound.OPEN
         self._inbound = Inbound.OPEN
-        self._queue: deque[bytes | memoryview] = deque()
+        self._queue: deque[bytes | memoryview] | None = None
         self.queued_bytes = 0
-        self._held: deque[bytes] = deque()
+        self._held: deque[bytes] | None = None
         self._owed_bytes = 0
         self._takes_views = False
         self._paused = False
@@ -104,6 +127,8 @@ class Stream:
         """Queue bytes; they leave when credit and link allow."""
         if not data or self._outbound is not Outbound.OPEN:
             return
+        if self._queue is None:
+            self._queue = deque()
         self._queue.append(data)
         self.queued_bytes += len(data)
         self.tunnel.wants_to_send(self)
@@ -180,6 +205,7 @@ class Stream:
         self._paused = False
         while self._held and not self._paused and self.connected:
             self._deliver(self._held.popleft())
+        self._held = self._held or None
         self._return_credit()
         self._deliver_end()
 
@@ -212,11 +238,14 @@ class Stream:
         """The next piece to send, at most so many bytes; None when nothing waits."""
         if not self._queue:
             return None
-        piece = self._queue.popleft()
+        queue = self._queue
+        piece = queue.popleft()
         if len(piece) > limit_bytes:
             view = memoryview(piece)
             piece = view[:limit_bytes]
-            self._queue.appendleft(view[limit_bytes:])
+            queue.appendleft(view[limit_bytes:])
+        if not queue:
+            self._queue = None
         self.queued_bytes -= len(piece)
         return piece
 
@@ -256,9 +285,9 @@ class Stream:
             return
         self.connected = False
         self._outbound = Outbound.DONE
-        self._queue.clear()
+        self._queue = None
         self.queued_bytes = 0
-        self._held.clear()
+        self._held = None
         self._producer = None
         self.tunnel.forget(self)
         if self.protocol is not None:
@@ -275,8 +304,10 @@ class Stream:
         """Keep bytes until they are wanted; small pieces are joined, as each would cost more than it carries."""
         if self._held and len(self._held[-1]) + len(data) <= HOLD_BYTES:
             self._held[-1] += bytes(data)
-        else:
+        elif self._held is not None:
             self._held.append(bytes(data))
+        else:
+            self._held = deque((bytes(data),))
 
     def _return_credit(self) -> None:
         if self._owed_bytes and not self._paused and self.connected:
@@ -286,7 +317,7 @@ class Stream:
     def _give_up_held(self) -> None:
         if self._held:
             self._owed_bytes += sum(len(piece) for piece in self._held)
-            self._held.clear()
+            self._held = None
 
     def _deliver_end(self) -> None:
         if self._inbound is not Inbound.FINISHED or self._held or self._paused or not self.connected:
