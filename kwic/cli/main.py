@@ -15,6 +15,7 @@ from kwic import __version__
 VERBS = {
     "demo": "run the high-availability scenario on this machine and walk through it",
     "check": "find what is wrong with a configuration, or between both sides, before anything is started",
+    "status": "show a running gateway: who is joined to whom",
     "certs": "make the demo certificates, or show what a store holds",
 }
 USAGE_ERROR = 2
