@@ -23,10 +23,12 @@ from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from kwic.config.model import Cluster as ClusterConfig
 from kwic.errors import ProtocolError
 from kwic.service.cluster import Cluster, OnRequest
+from kwic.service.cluster_port import is_loopback
 from kwic.service.context import Context
 from kwic.service.etcd_entries import ENTRIES_MAXIMUM
 from kwic.service.etcd_register import EtcdRegister
 from kwic.service.membership import Member, OwnState
+from kwic.service.mesh import REMEMBER_S
 from kwic.service.neighbour import Neighbour
 from kwic.transport.etcd_client import Account
 from kwic.wire.cluster_messages import Hello, State
@@ -133,8 +135,9 @@ class EtcdCluster(Cluster):
 
     def publish(self, state: OwnState) -> None:
         """Tell the others, soon: those that we have links to there, all of them in etcd."""
+        leaves = state.leaving and not self.own.leaving
         super().publish(state)
-        self._register.renew()
+        self._register.renew(at_once=leaves)
 
     def _is_by_entry(self, known: Known) -> bool:
         """Whether a member is there because its entry is: no link with it is meant to be, and none is."""
@@ -223,7 +226,9 @@ class EtcdCluster(Cluster):
 
     def _dial(self, known: Known) -> None:
         """See that there is a link, or will be."""
-        place = self._port.place_of(known.hello.accept, self._register.local_host)
+        # Loopback means something to us when etcd itself is reached over it: all are on this machine then.
+        ours = self._register.local_host
+        place = self._port.place_of(known.hello.accept, ours if is_loopback(ours) else "")
         if place is not None:
             self._mesh.learn(place, known.hello.instance)
 
@@ -252,6 +257,9 @@ class EtcdCluster(Cluster):
         known = self._known.get(neighbour.instance)
         if known is not None:
             known.unlinked_s = self._reactor.seconds()
+        if neighbour.place is not None and self.running and not self._register.server:
+            # Even one that has left may start again, and nobody could tell us.
+            self._mesh.learn(neighbour.place, for_s=REMEMBER_S)
         super().neighbour_down(neighbour, why)
 
 

@@ -135,10 +135,14 @@ class EtcdRegister(Service):
         if self.running or not failure.check(CancelledError):
             self.log.failure("the register of members in etcd is not kept any more", failure=failure)
 
-    def renew(self) -> None:
-        """Our entry may have to be another one now."""
+    def renew(self, *, at_once: bool = False) -> None:
+        """
+        Our entry may have to be another one now.
+
+        :param at_once: it must not wait for its turn.
+        """
         if self._session is not None:
-            self._session.wake()
+            self._session.renew(at_once=at_once)
 
     # -- one server after the other -----------------------------------------------------------------------------------------
 

@@ -101,8 +101,17 @@ class EtcdSession:
         await self._client.revoke(self.lease)
         self.lease = 0
 
-    def wake(self) -> None:
-        """Our entry may have to be another one now."""
+    def renew(self, *, at_once: bool) -> None:
+        """
+        Our entry may have to be another one now.
+
+        :param at_once: it must not wait for its turn.
+        """
+        if at_once:
+            self._put_s = float("-inf")
+        self._wake()
+
+    def _wake(self) -> None:
         nap, self._nap = self._nap, None
         if nap is not None:
             nap.callback(None)
@@ -110,7 +119,7 @@ class EtcdSession:
     def leave(self) -> None:
         """Take our entry back, and end."""
         self._leaving = True
-        self.wake()
+        self._wake()
 
     # -- waiting ------------------------------------------------------------------------------------------------------------
 
@@ -126,7 +135,7 @@ class EtcdSession:
         if self._leaving or self._lost is not None:
             return
         self._nap = Deferred()
-        timer = self._clock.callLater(seconds, self.wake)
+        timer = self._clock.callLater(seconds, self._wake)
         try:
             await self._nap
         finally:
@@ -137,11 +146,11 @@ class EtcdSession:
     def _entries_heard(self, event: Written | Deleted) -> None:
         self._entries.heard(event)
         if self._name not in self._entries:
-            self.wake()
+            self._wake()
 
     def _watch_ended(self, error: EtcdError) -> None:
         self._lost = error
-        self.wake()
+        self._wake()
 
     # -- our entry ----------------------------------------------------------------------------------------------------------
 

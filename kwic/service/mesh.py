@@ -368,8 +368,8 @@ class Mesh(Service):
                 self._user.neighbour_changed(neighbour)
         else:
             del self.neighbours[neighbour.instance]
-            self._user.neighbour_down(neighbour, why)
             self._remember(neighbour)
+            self._user.neighbour_down(neighbour, why)
         if not neighbour.usable and self.running:
             for dialling in tuple(self.diallings.values()):
                 dialling.wake(self._context.random() * INITIAL_S)

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IConsumer, IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
@@ -216,17 +216,22 @@ class EtcdClient:
 
     async def _within(self, work: Coroutine[Any, Any, ParsedT]) -> ParsedT:
         """Wait for an answer, for a bounded time; whatever goes wrong is put into one line."""
+        answer = Deferred.fromCoroutine(work)
+        deadline = self._reactor.callLater(CALL_S, answer.cancel)
         try:
-            return await Deferred.fromCoroutine(work).addTimeout(CALL_S, self._reactor)
-        except (EtcdError, CancelledError):
+            return await answer
+        except EtcdError:
             raise
-        except TimeoutError as error:
-            raise EtcdError(f"{self} does not answer in time") from error
         except ProtocolError as error:
             raise EtcdError(f"{self}: {error}") from error
         except Exception as error:
-            # Connecting, TLS and HTTP have many ways to fail.
+            # Connecting, TLS and HTTP have many ways to fail, and as many to be cancelled.
+            if not deadline.active():
+                raise EtcdError(f"{self} does not answer in time") from error
             raise EtcdError(_explain(error, str(self))) from error
+        finally:
+            if deadline.active():
+                deadline.cancel()
 
     # -- connections --------------------------------------------------------------------------------------------------------
 
@@ -302,8 +307,9 @@ class _Counting(WrappingFactory):
 
     noisy = False
 
-    def __init__(self, wrapped: IProtocolFactory, client: EtcdClient) -> None:
+    def __init__(self, wrapped: Any, client: EtcdClient) -> None:
         super().__init__(wrapped)
+        wrapped.noisy = False
         self._client = client
 
     def registerProtocol(self, p: ProtocolWrapper) -> None:

@@ -213,7 +213,7 @@ class Gateway(Resource):
     def _check(self, request: Any) -> None:
         if self.store.account is None:
             return
-        token = request.getHeader(b"authorization")
+        token = request.getHeader("authorization")
         if token is None:
             raise RefusedError(400, 3, "etcdserver: user name is empty")
         if token not in self.store.tokens:
