@@ -43,7 +43,7 @@ def page(status: Mapping[str, Any]) -> Iterator[str]:
 
 def table(rows: Sequence[Row]) -> Iterator[str]:
     """:returns: the rows with their cells under each other."""
-    count = max(len(row) for row in rows)
+    count = max((len(row) for row in rows), default=0)
     widths = [max(len(row[index]) for row in rows if index < len(row)) for index in range(count)]
     for row in rows:
         yield (
