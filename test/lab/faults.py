@@ -21,8 +21,28 @@ BAD_LINE = Row(title="20 % loss, 200 ms delay on one tunnel", stall_s=3.0)
 NAMES = Row(title="name servers late or silent", stall_s=0.5)
 STORE = Row(title="etcd killed", stall_s=0.5)
 
+TITLES = {
+    "none": "none, to compare",
+    "kill": "`kill -9`, restarted after 7 s",
+    "restart": "`kill -9`, restarted at once",
+    "kill-two": "`kill -9` of one on each side at once",
+    "freeze": "SIGSTOP for 7 s",
+    "black-hole": "every packet from and to it dropped for 7 s",
+    "mute": "every packet from it dropped",
+    "deaf": "every packet to it dropped",
+    "link": "its link down",
+    "stop": "orderly stop (SIGTERM) and restart",
+    "rolling": "orderly restart of all, one by one",
+    "bad-line": "20 % loss and 200 ms delay on one tunnel",
+    "names-late": "the name server answers after 3 s",
+    "names-silent": "the name server is silent",
+    "balancer": "the load balancer killed and restarted",
+    "etcd": "etcd killed and restarted",
+    "etcd-and": "an instance killed while etcd is gone",
+}
+
 LOSS = 0.2
-DELAY_S = 0.2
+DELAY_S = 0.1  # on each way: a round trip takes 200 ms longer
 LATE_S = 3.0  # a name server that answers late
 
 
@@ -161,7 +181,7 @@ def stop_one(lab: Laboratory, case: Case, name: str) -> None:
 
 
 def bad_line(lab: Laboratory, case: Case, victims: tuple[str, ...]) -> None:
-    """20 % loss and 200 ms delay on each way between two instances."""
+    """Between two instances 20 % of the packets are lost on each way, and a round trip takes 200 ms longer."""
     one, other = (lab.machine(name) for name in victims)
     with case.breaking(
         victims,

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from test.lab.faults import TITLES
 from test.lab.verdict import Verdict
 
 HEAD = (
@@ -17,10 +18,43 @@ HEAD = (
     "cut without need | redundant again after | verdict |\n|---|---|---|---|---|---|---|---|---|\n"
 )
 
+SUMMARY_HEAD = (
+    "| fault | times | connects on living listeners | failed | longest pause | promised | wrong bytes | streams cut without need | "
+    "redundant again after |\n|---|---|---|---|---|---|---|---|---|\n"
+)
+
 
 def seconds(value: float | None, digits: int = 2) -> str:
     """A time in a table."""
     return "–" if value is None else f"{value:.{digits}f} s"
+
+
+def summary(verdicts: Sequence[Verdict]) -> str:
+    """The table that stands in docs/availability.md: each kind of fault with the worst of all its victims."""
+    kinds: dict[str, list[Verdict]] = {}
+    for verdict in verdicts:
+        kinds.setdefault(verdict.fault.partition(":")[0], []).append(verdict)
+    return SUMMARY_HEAD + "".join(summary_line(kind, some) for kind, some in kinds.items())
+
+
+def summary_line(kind: str, some: Sequence[Verdict]) -> str:
+    """One kind of fault."""
+    whole = [verdict.whole_s for verdict in some if verdict.whole_s is not None]
+    promised = " / ".join(
+        sorted({f"{verdict.row.stall_s:g} s" for verdict in some if verdict.row.stall_s is not None})
+    )
+    cells = (
+        TITLES.get(kind, kind),
+        len(some),
+        sum(verdict.connects for verdict in some),
+        sum(verdict.failed + verdict.returning_failed for verdict in some),
+        seconds(max(verdict.stall_s for verdict in some)),
+        promised or "–",
+        sum(verdict.wrong for verdict in some),
+        sum(verdict.streams_cut_unexplained for verdict in some),
+        seconds(max(whole), 1) if len(whole) == len(some) else "–",
+    )
+    return f"| {' | '.join(str(cell) for cell in cells)} |\n"
 
 
 def line(verdict: Verdict) -> str:
@@ -61,6 +95,8 @@ def markdown(title: str, verdicts: Sequence[Verdict], facts: dict[str, Any]) -> 
     parts = [
         f"# {title}\n",
         "; ".join(f"{name}: {value}" for name, value in facts.items()) + "\n",
+        summary(verdicts),
+        "## Each fault\n",
         HEAD + "".join(line(verdict) for verdict in verdicts),
         "## Targets missed\n\n" + ("\n".join(misses) or "None.") + "\n",
         "## What counts apart\n\n" + "\n".join(f"- {aside(verdict)}" for verdict in verdicts) + "\n",

@@ -164,6 +164,7 @@ class ReportTests(SynchronousTestCase):
         verdict = judge("kill:cloud1", KILL, self.probes, [], [self.window])
         table = markdown("Title", [verdict], {"rate": 100})
         self.assertIn("| kill:cloud1 | 2 | 1 |", table)
+        self.assertIn("| `kill -9`, restarted after 7 s | 1 | 2 | 1 | 0.30 s | 0.5 s | 0 | 0 | – |", table)
         self.assertIn("- kill:cloud1: 1 failed connects (1 reset)", table)
         self.assertIn('"failed": 1', as_json("Title", [verdict], {}))
 
