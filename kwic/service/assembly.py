@@ -110,7 +110,7 @@ class Assembly:
 
     def _server(self, service: Service) -> Any:
         if service.type == "echo":
-            return Echo(service)
+            return Echo(service, self._context)
         if service.type == "balancer":
             return Balancer(service, self._membership, self._context, draw=self._context.random)
         return Proxy(service, self._source(service), self._context)

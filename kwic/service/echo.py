@@ -10,22 +10,34 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from kwic.config.model import Service
+from kwic.service.context import Context
 from kwic.transport.leg import can_half_close, tune
+from kwic.transport.paced import PacedTransport
 from kwic.transport.relay import Source
 
 
 @implementer(IHalfCloseableProtocol)
 class EchoProtocol(Protocol):
-    """One client of it; it is read no faster than it reads."""
+    """
+    One client of it; it is read no faster than it reads.
+
+    :param repeat: how often it hears itself.
+    :param rate: bytes per second that it is sent; None for as fast as it reads.
+    :param clock: for the rate.
+    """
 
     transport: Any
 
-    def __init__(self, repeat: int) -> None:
+    def __init__(self, repeat: int, rate: int | None = None, clock: Any = None) -> None:
         self._repeat = repeat
+        self._rate = rate
+        self._clock = clock
 
     def connectionMade(self) -> None:
         """The transport is its own consumer."""
         tune(self.transport)
+        if self._rate is not None:
+            self.transport = PacedTransport(self.transport, self._rate, self._clock)
         self.transport.registerProducer(Source(self.transport), True)
 
     def dataReceived(self, data: bytes) -> None:
@@ -47,6 +59,8 @@ class EchoProtocol(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The client left."""
+        if isinstance(self.transport, PacedTransport):
+            self.transport.stop()
 
 
 class Echo:
@@ -54,11 +68,14 @@ class Echo:
     What an echo service does with its clients.
 
     :param service: what was asked for.
+    :param context: the gateway's surroundings.
     """
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, context: Context) -> None:
         self.service = service
+        self._clock = context.reactor
+        self._rate = service.accept_options.tcp_maximum_outbound_rate
 
     def protocol(self, who: str) -> Protocol:
         """For one client."""
-        return EchoProtocol(self.service.repeat)
+        return EchoProtocol(self.service.repeat, self._rate, self._clock)

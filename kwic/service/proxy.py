@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IAddress
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from kwic.config.ends import accept_ends
 from kwic.config.model import Service
 from kwic.service.context import Context
 from kwic.service.dial import Dial
@@ -22,6 +23,7 @@ from kwic.service.path import PathSource
 from kwic.service.recovery import Recovery
 from kwic.service.switchboard import Asker
 from kwic.transport.leg import READ_BYTES, Leg
+from kwic.transport.paced import PacedTransport
 from kwic.transport.relay import Relay
 from kwic.wire.socks5 import Rep
 
@@ -52,6 +54,8 @@ class Proxy:
         self.failed = 0
         #: Watches the back end, where the service can be taken out of a balancer or a rendezvous.
         self.recovery: Recovery | None = None
+        #: Bytes per second to each client that comes over the network.
+        self._rate = outbound_rate(service)
 
     def protocol(self, who: str) -> Leg:
         """
@@ -120,11 +124,18 @@ class Proxy:
     def _join(self, near: Leg, far: Leg) -> None:
         self.waiting -= 1
         self.served += 1
+        if self._rate is not None:
+            near.transport = PacedTransport(near.transport, self._rate, self._clock)
         for leg in (near, far):
             set_bound(leg, self.service.maximum_pending_bytes)
-        relay = Relay(near, far, self._clock, on_done=lambda: self._relays.remove(relay))
+        relay = Relay(near, far, self._clock, on_done=lambda: self._done(relay, near))
         self._relays.add(relay)
         relay.start()
+
+    def _done(self, relay: Relay, near: Leg) -> None:
+        self._relays.remove(relay)
+        if isinstance(near.transport, PacedTransport):
+            near.transport.stop()
 
     def _gave_up(self, who: str, why: str) -> None:
         self.waiting -= 1
@@ -146,6 +157,12 @@ def turn_away(leg: Leg) -> None:
         leg.reset()
     else:
         close(BAD_GATEWAY, "the service cannot be reached")
+
+
+def outbound_rate(service: Service) -> int | None:
+    """:returns: `tcp.maximum.outbound.rate` of a service to which clients come over the network."""
+    from_network = any(end.listens and not end.is_tunnel for end in accept_ends(service))
+    return service.accept_options.tcp_maximum_outbound_rate if from_network else None
 
 
 def set_bound(leg: Leg, pending_bytes: int) -> None:

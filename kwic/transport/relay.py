@@ -119,7 +119,9 @@ class Relay:
         _release(leg.transport)
         leg.transport.loseConnection()
         if leg.lost is None:
-            self._set_timer(leg, CLOSING_S, leg.reset)
+            # One that sends at a limited rate takes its time.
+            needs_s = getattr(leg.transport, "needs_s", 0.0)
+            self._set_timer(leg, CLOSING_S + needs_s, leg.reset)
 
     def _set_timer(self, leg: Leg, delay_s: float, call: Callable[[], None]) -> None:
         self._cancel_timer(leg)
