@@ -16,6 +16,7 @@ from kwic.config.problem import Place, Problem
 SECURE_SCHEMES = frozenset({"ssl", "wss", "https", "socks+ssl", "etcd+ssl"})
 WEBSOCKET_SCHEMES = frozenset({"ws", "wss"})
 SOCKS_SCHEMES = frozenset({"socks", "socks+ssl"})
+ETCD_SCHEMES = frozenset({"etcd", "etcd+ssl"})
 
 # The layers of an address, from the top down: an option like "http.transport" or "tcp.bind" speaks of one of them.
 LAYERS: Mapping[str, tuple[str, ...]] = {
@@ -96,6 +97,11 @@ class Address:
     def is_socks(self) -> bool:
         """Whether it is socks or socks+ssl."""
         return self.scheme in SOCKS_SCHEMES
+
+    @property
+    def is_etcd(self) -> bool:
+        """Whether it is a server of an etcd, with TLS or without."""
+        return self.scheme in ETCD_SCHEMES
 
     @property
     def authority(self) -> str:

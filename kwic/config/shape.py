@@ -141,7 +141,7 @@ CLUSTER = Shape(
     attributes=("insecure", "etcd-user", "etcd-password-file"),
     children={
         "name": one(),
-        "accept": many(least=1),
+        "accept": many(),
         "connect": many(),
         "connect-options": optional(
             IGNORED,

@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from kwic.config.address import LONGEST_PIPE_NAME, parse_port
 from kwic.config.ends import End, Side, accept_ends, address_socket, ends, local_pipes, socket_transport
 from kwic.config.listen import WILDCARDS, conflicts, is_wildcard, listeners
-from kwic.config.model import Address, GatewayConfig, Liveness, Service, VerifyClient
+from kwic.config.model import Address, Cluster, GatewayConfig, Liveness, Service, VerifyClient
 from kwic.config.problem import BadValueError, Place, Problem, Severity
 from kwic.config.words import closest, shown
 
@@ -179,6 +179,39 @@ def cluster_connects(config: GatewayConfig) -> Iterator[Problem]:
             yield error(place, f"{address} cannot be dialled", "write the name or address of a host")
 
 
+def cluster_takes_links(config: GatewayConfig) -> Iterator[Problem]:
+    """Members are reached at an accept; only those that share nothing but what etcd holds may do without."""
+    cluster = config.cluster
+    if cluster is not None and not cluster.accepts and not _etcd_servers(cluster):
+        yield error(cluster.place, "<cluster> has no <accept>", "add <accept>…</accept>")
+
+
+def etcd_account(config: GatewayConfig) -> Iterator[Problem]:
+    """A user of etcd has a password, which does not travel in clear."""
+    cluster = config.cluster
+    if cluster is None or (cluster.etcd_user is None and cluster.etcd_password_file is None):
+        return
+    servers = _etcd_servers(cluster)
+    if cluster.etcd_password_file is None:
+        yield error(
+            cluster.place,
+            "kwic:etcd-user has no kwic:etcd-password-file",
+            "name the file whose first line is the password",
+        )
+    elif cluster.etcd_user is None:
+        yield error(cluster.place, "kwic:etcd-password-file has no kwic:etcd-user", "name the user")
+    elif not servers:
+        yield warning(cluster.place, "kwic:etcd-user has no effect: no <connect> names an etcd")
+    for address, place in servers:
+        if not address.secure and not _is_loopback(address.host):
+            yield warning(
+                place,
+                f"the password of etcd goes to {address} in clear",
+                "use etcd+ssl:// where etcd has TLS",
+            )
+            break
+
+
 def proxy_ports(config: GatewayConfig) -> Iterator[Problem]:
     """The properties that name an HTTP proxy have a port that is one."""
     for name in ("http.proxyPort", "https.proxyPort"):
@@ -311,9 +344,11 @@ CHECKS: tuple[Check, ...] = (
     local_pipes_lead_out,
     cluster_is_safe,
     cluster_connects,
+    etcd_account,
     proxy_ports,
 )
 ABSENCES: tuple[Check, ...] = (
+    cluster_takes_links,
     keys_are_there,
     balances_fit,
     balancers_exist,
@@ -335,6 +370,19 @@ def _option_place(end: End, *names: str) -> Place:
 
 def _place_of(address: Address, addresses: tuple[Address, ...], places: tuple[Place, ...]) -> Place:
     return places[addresses.index(address)]
+
+
+def _etcd_servers(cluster: Cluster) -> list[tuple[Address, Place]]:
+    found = zip(cluster.connects, cluster.connect_places, strict=True)
+    return [(address, place) for address, place in found if address.is_etcd]
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether a host is loopback for certain."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _may_be_loopback(address: Address) -> bool:

@@ -20,7 +20,7 @@ from kwic.service.cluster import Cluster
 from kwic.service.context import Context
 from kwic.service.echo import Echo
 from kwic.service.entrances import Entrances
-from kwic.service.etcd_cluster import EtcdCluster, is_etcd
+from kwic.service.etcd_cluster import EtcdCluster
 from kwic.service.gateway import Gateway
 from kwic.service.local import LocalSource
 from kwic.service.membership import Alone, Membership
@@ -70,7 +70,7 @@ class Assembly:
     def _make_membership(self) -> Membership:
         if self._config.cluster is None:
             return Alone()
-        in_etcd = any(is_etcd(connect.scheme) for connect in self._config.cluster.connects)
+        in_etcd = any(connect.is_etcd for connect in self._config.cluster.connects)
         kind = EtcdCluster if in_etcd else Cluster
         cluster = kind(self._context, self._config.cluster, self._neighbourly.request)
         cluster.check()

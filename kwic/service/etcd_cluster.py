@@ -85,7 +85,7 @@ class EtcdCluster(Cluster):
             account = Account(user=config.etcd_user, password_file=config.etcd_password_file)
         self._register = EtcdRegister(
             context,
-            [connect for connect in config.connects if is_etcd(connect.scheme)],
+            [connect for connect in config.connects if connect.is_etcd],
             account,
             members_prefix(config.name),
             self,
@@ -261,8 +261,3 @@ class EtcdCluster(Cluster):
             # Even one that has left may start again, and nobody could tell us.
             self._mesh.learn(neighbour.place, for_s=REMEMBER_S)
         super().neighbour_down(neighbour, why)
-
-
-def is_etcd(scheme: str) -> bool:
-    """Whether a `connect` is an etcd's."""
-    return scheme in ("etcd", "etcd+ssl")

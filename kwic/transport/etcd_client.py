@@ -222,8 +222,6 @@ class EtcdClient:
             return await answer
         except EtcdError:
             raise
-        except ProtocolError as error:
-            raise EtcdError(f"{self}: {error}") from error
         except Exception as error:
             # Connecting, TLS and HTTP have many ways to fail, and as many to be cancelled.
             if not deadline.active():

@@ -22,6 +22,8 @@ FILES = {
     "echo/server-config.xml",
     "forward-proxy/cloud-config.xml",
     "forward-proxy/onprem-config.xml",
+    "ha-etcd/cloud-config.xml",
+    "ha-etcd/onprem-config.xml",
     "ha-lb/cloud-config.xml",
     "ha-lb/onprem-config.xml",
     "ha/cloud-config.xml",
@@ -163,7 +165,7 @@ class TlsTests(SynchronousTestCase):
 
 
 class HighAvailabilityTests(SynchronousTestCase):
-    """etc/ha and etc/ha-lb."""
+    """etc/ha, etc/ha-etcd and etc/ha-lb."""
 
     def test_cloud_node_goes_by_its_own_name_and_the_common_one(self) -> None:
         """A cloud node listens everywhere on 443, for its own name and for the balancer's."""
@@ -183,6 +185,21 @@ class HighAvailabilityTests(SynchronousTestCase):
         self.assertEqual(config.cluster.name, "kzha")
         self.assertEqual([str(accept) for accept in config.cluster.accepts], ["tcp://@eth0:5941"])
         self.assertEqual([str(connect) for connect in config.cluster.connects], ["udp://224.34.0.1:54327"])
+
+    def test_cloud_nodes_find_each_other_in_etcd(self) -> None:
+        """With etcd in place of multicast, nothing else is different; which etcd can be said with -D etcd."""
+        plain, kept = load("ha/cloud-config.xml"), load("ha-etcd/cloud-config.xml")
+        self.assertEqual([paths(one) for one in kept.services], [paths(one) for one in plain.services])
+        assert kept.cluster is not None
+        self.assertEqual(
+            [str(connect) for connect in kept.cluster.connects],
+            [f"etcd+ssl://etcd{number}.example.com:2379" for number in (1, 2, 3)],
+        )
+        other = load("ha-etcd/cloud-config.xml", etcd="etcd://127.0.0.1,127.0.0.2:2479").cluster
+        assert other is not None
+        self.assertEqual(
+            [str(connect) for connect in other.connects], ["etcd://127.0.0.1:2379", "etcd://127.0.0.2:2479"]
+        )
 
     def test_cloud_node_needs_its_name(self) -> None:
         """The pipe of a cloud node carries the node's name."""

@@ -160,6 +160,11 @@ class CallTests(ClientCase):
         self.answers(answer(b'{"header":{}}'))
         self.assertIs(self.ask(self.client.put(b"a", b"b", 7)), True)
 
+    def test_denied(self) -> None:
+        """Writing what is not ours to write is a failure."""
+        self.answers(answer(b'{"error":"etcdserver: permission denied","code":7}', "403 Forbidden"))
+        self.assertEqual(self.fails(self.client.put(b"a", b"b", 7)), "10.0.0.2:2379: permission denied")
+
     def test_large_value(self) -> None:
         """A value of a megabyte is written whole."""
         self.answers(answer(b"{}"))
@@ -218,6 +223,7 @@ class DeadlineTests(ClientCase):
         self.assertEqual(
             self.fails(self.make("etcd://10.0.0.99").grant(5)), "10.0.0.99:2379 does not answer in time"
         )
+        self.assertIn("needs TLS", self.fails(self.make("etcd+ssl://10.0.0.2").grant(5)))
         self.assertEqual(
             self.fails(self.make("etcd://nowhere").grant(5)), "no address is known for nowhere:2379"
         )
