@@ -35,6 +35,7 @@ class Dial:
     :param on_failure: called with the reason, as a SOCKS reply and in words.
     :param draw: draws evenly from [0, 1), for ties.
     :param client: where the client comes from, when that is known.
+    :param on_over: called with the dial once, when nothing more will come of it.
     """
 
     def __init__(
@@ -46,8 +47,10 @@ class Dial:
         on_failure: Callable[[Rep, str], None],
         draw: Callable[[], float] = random.random,
         client: IAddress | None = None,
+        on_over: Callable[[Dial], None] = lambda dial: None,
     ) -> None:
         self.client = client
+        self._on_over: Callable[[Dial], None] | None = on_over
         self._clock = clock
         self._source = source
         self._on_success = on_success
@@ -68,6 +71,12 @@ class Dial:
     def cancel(self) -> None:
         """The client is gone."""
         self._take(self._plan.cancel())
+
+    def give_up(self, why: str) -> None:
+        """We stop: the client is told that it waits in vain."""
+        if not self._plan.over:
+            self._take(self._plan.cancel())
+            self._on_failure(Rep.GENERAL_FAILURE, why)
 
     def _available(self) -> None:
         if self._plan.waiting and self._best() is not None:
@@ -119,6 +128,9 @@ class Dial:
         deadline = self._plan.deadline_s
         if deadline is None:
             self._stop_watching()
+            on_over, self._on_over = self._on_over, None
+            if on_over is not None:
+                on_over(self)
         else:
             self._timer = self._clock.callLater(max(0.0, deadline - self._clock.seconds()), self._tick)
 

@@ -214,7 +214,7 @@ class Gateway(MultiService):
     def _wait_for_clients(self) -> Deferred[None]:
         """Until no client is left, the grace is over, or we are told not to wait."""
         relays, reactor = self.context.relays, self.context.reactor
-        if not len(relays):
+        if not relays.clients:
             return succeed(None)
         waited: Deferred[None] = Deferred()
         timer: Any = None
@@ -223,14 +223,14 @@ class Gateway(MultiService):
             if timer.active():
                 timer.cancel()
             if not waited.called:
-                if len(relays):
-                    self.log.warn("{why}: {count} connections are cut", why=why, count=len(relays))
+                if relays.clients:
+                    self.log.warn("{why}: {count} connections are cut", why=why, count=relays.clients)
                 waited.callback(None)
 
         self.log.info(
             "waiting up to {grace:.0f} s for {count} connections to finish; a second signal ends them at once",
             grace=self.context.grace_s,
-            count=len(relays),
+            count=relays.clients,
         )
         timer = reactor.callLater(self.context.grace_s, end, "the grace is over")
         self._end_now = lambda: end("told again to stop")

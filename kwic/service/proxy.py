@@ -107,14 +107,17 @@ class Proxy:
         client: IAddress | None = None,
     ) -> Dial:
         self.waiting += 1
-        return Dial(
+        dial = Dial(
             self._clock,
             self.source,
             on_success=on_success,
             on_failure=on_failure,
             client=client,
             draw=self._draw,
+            on_over=self._relays.decided,
         )
+        self._relays.expect(dial)
+        return dial
 
     def _left(self, dial: Dial, *gone: Leg | Failure) -> None:
         """The client went before it was served."""

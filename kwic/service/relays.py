@@ -1,21 +1,44 @@
-"""The connections that are joined now: counted for the load, waited for by a drain."""
+"""The clients of a gateway: those that are joined now, counted for the load, and those that wait to be; a drain waits for both."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol as Interface
 
 from kwic.transport.relay import Relay
 
 
+class Waiting(Interface):
+    """A client for which the far end is being dialled."""
+
+    def give_up(self, why: str) -> None:
+        """Tell it that it waits in vain."""
+
+
 class Relays:
-    """Every relay of the gateway."""
+    """Every relay of the gateway, and every client that has none yet."""
 
     def __init__(self) -> None:
         self._relays: dict[Relay, None] = {}
+        self._waiting: dict[Waiting, None] = {}
         self._when_empty: Callable[[], None] | None = None
 
     def __len__(self) -> int:
         return len(self._relays)
+
+    @property
+    def clients(self) -> int:
+        """How many clients there are, joined or not."""
+        return len(self._relays) + len(self._waiting)
+
+    def expect(self, waiting: Waiting) -> None:
+        """A client came."""
+        self._waiting[waiting] = None
+
+    def decided(self, waiting: Waiting) -> None:
+        """A client was joined, or turned away, or has left."""
+        self._waiting.pop(waiting, None)
+        self._check()
 
     def add(self, relay: Relay) -> None:
         """A client was joined."""
@@ -33,10 +56,12 @@ class Relays:
 
     def abort(self) -> None:
         """Reset every client that is left."""
+        for waiting in tuple(self._waiting):
+            waiting.give_up("the gateway stops")
         for relay in tuple(self._relays):
             relay.abort()
 
     def _check(self) -> None:
-        if self._when_empty is not None and not self._relays:
+        if self._when_empty is not None and not self.clients:
             call, self._when_empty = self._when_empty, None
             call()

@@ -188,6 +188,42 @@ class DialTests(SynchronousTestCase):
         self.assertEqual((self.legs, self.failures), ([], []))
         self.over()
 
+    def test_we_stop(self) -> None:
+        """When the gateway stops, a client that still waits is told so, and its attempts end; one that was served is left alone."""
+        way = Way("way")
+        dial = self.dial(way)
+        dial.give_up("the gateway stops")
+        self.assertTrue(way.abandoned)
+        self.assertEqual(self.failures, [(Rep.GENERAL_FAILURE, "the gateway stops")])
+        self.over()
+        served = self.dial(Way("quick", at_once="connected"))
+        served.give_up("the gateway stops")
+        self.assertEqual(len(self.failures), 1)
+
+    def test_says_when_it_is_over(self) -> None:
+        """Whoever counts the clients that wait hears once of each that waits no longer, whatever became of it."""
+        done: list[Dial] = []
+        ends = (
+            lambda dial, way: dial.cancel(),
+            lambda dial, way: dial.give_up(""),
+            lambda dial, way: way.connect(),
+        )
+        for end in ends:
+            way = Way("way")
+            dial = Dial(
+                self.clock,
+                Ways(way),
+                on_success=lambda leg: self.assertEqual(done, []),
+                on_failure=lambda rep, why: None,
+                on_over=done.append,
+            )
+            dial.start()
+            self.assertEqual(done, [])
+            end(dial, way)
+            dial.cancel()
+            self.assertEqual(done, [dial])
+            done.clear()
+
     def test_everything_hangs(self) -> None:
         """Three silent paths are the most that is tried, and the timeout ends them all."""
         ways = [Way(f"way {number}", load=number) for number in range(5)]
