@@ -23,7 +23,7 @@ from kwic.policy.backoff import Backoff
 from kwic.service.context import Context
 from kwic.service.etcd_entries import Entries, EntriesUser
 from kwic.service.etcd_session import TTL_S, EtcdSession
-from kwic.transport.etcd_client import Account, EtcdClient, EtcdError, EtcdRefusedError
+from kwic.transport.etcd_client import Account, EtcdClient, EtcdError
 
 #: The first and the longest wait between two rounds in which no server could be used: short enough to be back before the leases end when etcd is.
 INITIAL_S = 0.25
@@ -80,7 +80,8 @@ class EtcdRegister(Service):
         self._pause: Deferred[None] | None = None
         self._deadline: Any = None
         self._closing: set[Deferred[None]] = set()
-        self._lost_as: type[EtcdError] | None = None
+        #: Whether the servers that cannot be used are there; None while one can be. And which was told of last.
+        self._there: bool | None = None
         self._said = ""
         #: The address by which this machine reaches etcd; empty before it has.
         self.local_host = ""
@@ -104,7 +105,7 @@ class EtcdRegister(Service):
         """Enter ourselves, and look for the others."""
         Service.startService(self)
         self._lease = 0
-        self._lost_as, self._said = None, ""
+        self._there, self._said = None, ""
         self._work = Deferred.fromCoroutine(self._run())
         self._work.addErrback(self._ended)
 
@@ -226,17 +227,16 @@ class EtcdRegister(Service):
 
     def _say_found(self, client: EtcdClient) -> None:
         """Say it at the start, when all had been gone, and when it is another server than before."""
-        self._lost_as = None
+        self._there = None
         if self._said != str(client):
             self._said = str(client)
             self.log.info("cluster: etcd at {server} keeps the register of the members", server=self._said)
 
     def _say_lost(self, errors: list[EtcdError]) -> None:
         """Say once that etcd is gone, and once more when it turns out to be there and not to want us."""
-        refused = [error for error in errors if isinstance(error, EtcdRefusedError)]
-        error = (refused or errors)[0]
-        if self._lost_as is not type(error):
-            self._lost_as = type(error)
+        error = max(errors, key=lambda error: error.is_there)
+        if self._there is not error.is_there:
+            self._there = error.is_there
             self._said = ""
             self.log.warn(
                 "cluster: etcd cannot be used: {error}; the members that are known stay, and it is tried again until it can be",

@@ -25,7 +25,7 @@ from zope.interface import implementer
 
 from kwic.config.model import Address, TlsOptions
 from kwic.errors import KwicError, ProtocolError, SetupError
-from kwic.transport.connect_error import explain
+from kwic.transport.connect_error import Why, explain
 from kwic.transport.endpoints import connect_endpoint
 from kwic.transport.stores import read_password
 from kwic.transport.tls import Credentials
@@ -62,7 +62,16 @@ Heard = Callable[[Written | Deleted], None]
 
 
 class EtcdError(KwicError):
-    """A server of etcd could not be asked, or did not answer as one does."""
+    """
+    A server of etcd could not be asked, or did not answer as one does.
+
+    :param text: one line.
+    :param is_there: somebody is, and there is no agreement: on TLS, on HTTP, or on what we may do.
+    """
+
+    def __init__(self, text: str, *, is_there: bool = False) -> None:
+        super().__init__(text)
+        self.is_there = is_there
 
 
 class EtcdRefusedError(EtcdError):
@@ -74,7 +83,7 @@ class EtcdRefusedError(EtcdError):
     """
 
     def __init__(self, text: str, code: int) -> None:
-        super().__init__(text)
+        super().__init__(text, is_there=True)
         self.code = code
 
 
@@ -192,7 +201,7 @@ class EtcdClient:
         try:
             return parse(answer)
         except ProtocolError as error:
-            raise EtcdError(f"{self}: {error}") from error
+            raise EtcdError(f"{self}: {error}", is_there=True) from error
 
     def _check(self, status: int, answer: bytes) -> None:
         if status != 200:
@@ -226,7 +235,7 @@ class EtcdClient:
             # Connecting, TLS and HTTP have many ways to fail, and as many to be cancelled.
             if not deadline.active():
                 raise EtcdError(f"{self} does not answer in time") from error
-            raise EtcdError(_explain(error, str(self))) from error
+            raise _explained(error, str(self)) from error
         finally:
             if deadline.active():
                 deadline.cancel()
@@ -264,13 +273,14 @@ class EtcdClient:
             closed.callback(None)
 
 
-def _explain(error: BaseException, where: str) -> str:
-    """Why an exchange failed, in one line."""
+def _explained(error: BaseException, where: str) -> EtcdError:
+    """Why an exchange failed."""
     if isinstance(error, SetupError):
-        return str(error)
+        return EtcdError(str(error))
     while reasons := getattr(error, "reasons", None):
         error = reasons[0].value
-    return str(explain(Failure(error), where))
+    explained = explain(Failure(error), where)
+    return EtcdError(str(explained), is_there=explained.why is Why.TLS)
 
 
 @implementer(IAgentEndpointFactory)

@@ -238,7 +238,9 @@ def parse_refusal(status: int, body: bytes) -> Refusal:
     try:
         fields = _object(_load(body))
     except EtcdMessageError:
-        return Refusal(code=0, why=f"HTTP status {status}")
+        text = body.decode("ascii", "replace")
+        said = "" if "<" in text else _reason(text)
+        return Refusal(code=0, why=f"HTTP status {status}: {said}" if said else f"HTTP status {status}")
     return _refusal(fields, f"HTTP status {status}")
 
 

@@ -310,16 +310,21 @@ class RefusalTests(SynchronousTestCase):
     def test_from_something_else(self) -> None:
         """Whatever stands in between may answer anything."""
         for body in (
-            b"Not Found\n",
             b"",
             b"<html>",
-            b"[]",
             b"{}",
             b'{"message":7,"code":"x"}',
             b'{"code":99}',
             b'{"code":-1}',
         ):
             self.assertEqual(parse_refusal(502, body), Refusal(code=0, why="HTTP status 502"))
+
+    def test_in_words(self) -> None:
+        """What is said in plain words is told."""
+        self.assertEqual(parse_refusal(404, b"Not Found\n").why, "HTTP status 404: Not Found")
+        said = parse_refusal(400, b"a\r\nb\x1b\xff" + b"x" * 10_000).why
+        self.assertTrue(said.isprintable())
+        self.assertLessEqual(len(said), 220)
 
     def test_is_one_short_line(self) -> None:
         """What is told can be written to a log."""
