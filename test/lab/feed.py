@@ -20,15 +20,22 @@ class Feed:
     :param machine: where it runs.
     :param targets: instance → (address, port).
     :param names: address → instance, for the far ends.
+    :param controls: back end → (address, port), connected to directly.
     """
 
     def __init__(
-        self, machine: Machine, targets: Mapping[str, tuple[str, int]], names: Mapping[str, str]
+        self,
+        machine: Machine,
+        targets: Mapping[str, tuple[str, int]],
+        names: Mapping[str, str],
+        controls: Mapping[str, tuple[str, int]] | None = None,
     ) -> None:
         self._machine = machine
         self.targets = targets
         self._names = names
+        self._controls = controls or {}
         self.probes: list[Probe] = []
+        self.controls: list[Probe] = []
         self.streams: list[Stream] = []
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
@@ -42,6 +49,7 @@ class Feed:
         :param more: further options.
         """
         aims = [f"--target={name}={host}:{port}" for name, (host, port) in self.targets.items()]
+        aims += [f"--control={name}={host}:{port}" for name, (host, port) in self._controls.items()]
         argv = [sys.executable, "-m", "test.lab.load", f"--rate={rate}", f"--seconds={seconds}", *aims, *more]
         # before everything else in the queue for the processor: its own delays would be counted as stalls
         self._process = subprocess.Popen(
@@ -91,14 +99,20 @@ class Feed:
             [stream for stream in list(self.streams) if start_s <= stream.end_s < end_s],
         )
 
+    def direct_s(self, start_s: float, end_s: float) -> float:
+        """The longest stall of a direct connection that began in a time."""
+        return max(
+            (probe.stall_s for probe in list(self.controls) if start_s <= probe.start_s < end_s), default=0.0
+        )
+
     def _read(self) -> None:
         assert self._process is not None
         assert self._process.stdout is not None
         for line in self._process.stdout:
             kind, target, start, *rest = json.loads(line)
-            if kind == "probe":
+            if kind in ("probe", "control"):
                 stall, outcome, far, lag = rest
-                self.probes.append(
+                (self.probes if kind == "probe" else self.controls).append(
                     Probe(target=target, start_s=start, stall_s=stall, outcome=outcome, exit=self._names.get(far, far), lag_s=lag)
                 )  # fmt: skip
             else:

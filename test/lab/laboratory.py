@@ -84,7 +84,8 @@ class Laboratory:
         self._mode = folder / "names.mode"
         ports = {**dict.fromkeys(CLOUD, CLOUD_PORT), **dict.fromkeys(ONPREM, ONPREM_PORT)}
         targets = {name: (ADDRESSES[name], ports[name]) for name in self.everyone}
-        self.feed = Feed(self._machines[CLIENT], targets, NAME_OF)
+        controls = {name: (ADDRESSES[name], port) for name, port in BACK_ENDS.items()}
+        self.feed = Feed(self._machines[CLIENT], targets, NAME_OF, controls)
 
     def machine(self, name: str) -> Machine:
         """A machine by its name."""
@@ -240,6 +241,7 @@ class Laboratory:
     def _verdict(self, case: Case, earlier: Sequence[Window], until_s: float | None = None) -> Verdict:
         probes, streams = self.feed.between(case.start_s, until_s or case.end_s)
         verdict = judge(case.fault, case.row, probes, streams, case.windows, earlier)
+        verdict.direct_s = self.feed.direct_s(case.start_s, until_s or case.end_s)
         verdict.start_up_s = case.start_up_s
         verdict.notes = case.notes
         verdict.flaws += case.flaws

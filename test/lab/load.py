@@ -2,7 +2,7 @@
 
 ``python -m test.lab.load --rate 100 --seconds 60 --target cloud1=172.34.0.11:5551 …`` writes one JSON list a line:
 ``["probe", target, start, stall, outcome, exit, lag]`` and ``["stream", target, start, end, outcome, exit, sent, received]``
-(times on the monotonic clock, which all namespaces share). It is an open loop: a slow answer never delays the next connection.
+``control`` in place of ``probe`` is a connection to a back end that bypasses the gateway (times on the monotonic clock, which all namespaces share). It is an open loop: a slow answer never delays the next connection.
 It ends after ``--seconds``, or when its standard input is closed, and waits for what is still open, within limits.
 """
 
@@ -29,6 +29,7 @@ OPEN_MAXIMUM = 3000  # connections at once; beyond it the load itself has failed
 TOKEN_BYTES = 16
 STEP_S = 0.05  # a stream sends this often
 READ_BYTES = 65536
+CONTROL_EVERY_S = 0.04
 
 OK, REFUSED, UNREACHABLE, UNANSWERED = (
     "ok",
@@ -122,14 +123,14 @@ async def conversation(target: Target) -> str:
     return answer[:PEER_BYTES].decode("ascii", "replace").strip()
 
 
-async def probe(target: Target, lag_s: float) -> None:
+async def probe(target: Target, lag_s: float, kind: str = "probe") -> None:
     """One new connection, reported."""
     start, outcome, exit_address = time.monotonic(), OK, ""
     try:
         exit_address = await conversation(target)
     except BrokenError as broken:
         outcome = str(broken)
-    report("probe", target.name, start, time.monotonic() - start, outcome, exit_address, round(lag_s, 4))
+    report(kind, target.name, start, time.monotonic() - start, outcome, exit_address, round(lag_s, 4))
 
 
 class Stream:
@@ -229,8 +230,10 @@ class Load:
             for target in self.targets
             for number in range(self.options.streams)
         ]
+        control = asyncio.create_task(self._control())
         await self._connections()
         self._ended.set()
+        await control
         await asyncio.wait([*self._open, *streams], timeout=PROBE_LIMIT_S + self.options.stream_life) if (
             self._open or streams
         ) else None
@@ -249,6 +252,16 @@ class Load:
                 self._start(probe(target, loop.time() - due))
             else:
                 report("probe", target.name, time.monotonic(), 0.0, SHED, "", 0.0)
+
+    async def _control(self) -> None:
+        """Connections that go to the back ends directly: a pause of theirs is the computer's, not the gateway's."""
+        number = 0
+        while self.options.control and not self._ended.is_set():
+            target = self.options.control[number % len(self.options.control)]
+            number += 1
+            if len(self._open) < OPEN_MAXIMUM:
+                self._start(probe(target, 0.0, "control"))
+            await asyncio.sleep(CONTROL_EVERY_S)
 
     async def _stream_after_stream(self, target: Target, number: int) -> None:
         await asyncio.sleep(number * self.options.stream_life / max(1, self.options.streams))
@@ -269,6 +282,9 @@ def main() -> None:
     """Read the options and run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--target", action="append", type=target_of, required=True)
+    parser.add_argument(
+        "--control", action="append", type=target_of, default=[], help="a back end, connected to directly"
+    )
     parser.add_argument("--rate", type=float, default=100, help="new connections a second, over all targets")
     parser.add_argument("--seconds", type=float, default=60, help="the end, at the latest")
     parser.add_argument("--streams", type=int, default=1, help="long streams at a time, to each target")

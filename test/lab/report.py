@@ -14,8 +14,8 @@ from test.lab.faults import TITLES
 from test.lab.verdict import Verdict
 
 HEAD = (
-    "| fault | connects on living listeners | failed | longest stall | promised | wrong bytes | streams whole / cut by the fault / "
-    "cut without need | redundant again after | verdict |\n|---|---|---|---|---|---|---|---|---|\n"
+    "| fault | connects on living listeners | failed | longest stall | promised | of direct connections | wrong bytes | streams whole / cut by the fault / "
+    "cut without need | redundant again after | verdict |\n|---|---|---|---|---|---|---|---|---|---|\n"
 )
 
 SUMMARY_HEAD = (
@@ -64,7 +64,7 @@ def line(verdict: Verdict) -> str:
     whole = "–" if verdict.row.whole_s is None and verdict.whole_s is None else seconds(verdict.whole_s, 1)
     streams = f"{verdict.streams_whole} / {verdict.streams_cut} / {verdict.streams_cut_unexplained}"
     judged = "missed" if verdict.misses() else "ok"
-    return (f"| {verdict.fault} | {verdict.connects} | {failed} | {seconds(verdict.stall_s)} | {promised} | {verdict.wrong} | {streams} | "
+    return (f"| {verdict.fault} | {verdict.connects} | {failed} | {seconds(verdict.stall_s)} | {promised} | {seconds(verdict.direct_s)} | {verdict.wrong} | {streams} | "
             f"{whole} | {judged} |\n")  # fmt: skip
 
 

@@ -105,7 +105,15 @@ class JudgeTests(SynchronousTestCase):
     def test_stall(self) -> None:
         """The longest stall is that of living listeners."""
         found = verdict([probe(15, stall_s=0.6), probe(15, target="cloud1", stall_s=9.0)])
-        self.assertEqual(found.misses(), ["longest stall 0.60 s, more than 0.5 s"])
+        self.assertEqual(
+            found.misses(), ["longest stall 0.60 s, more than 0.5 s (direct connections: 0.00 s)"]
+        )
+
+    def test_what_the_computer_costs(self) -> None:
+        """A pause that direct connections had too is not the gateway's."""
+        found = verdict([probe(15, stall_s=0.6)])
+        found.direct_s = 0.2
+        self.assertEqual(found.misses(), [])
 
     def test_returning_refused(self) -> None:
         """A listener that is coming back may refuse; it may not accept and then fail."""

@@ -110,6 +110,7 @@ class Verdict:
     kinds: dict[str, int] = field(default_factory=dict)
     stall_s: float = 0.0
     typical_s: float = 0.0
+    direct_s: float = 0.0
     in_flight: int = 0
     in_flight_failed: int = 0
     own: int = 0
@@ -142,8 +143,10 @@ class Verdict:
             found.append(f"{self.failed} failed connects ({kinds})")
         if self.returning_failed:
             found.append(f"{self.returning_failed} failed connects on the listener that came back")
-        if row.stall_s is not None and self.stall_s > row.stall_s:
-            found.append(f"longest stall {self.stall_s:.2f} s, more than {row.stall_s:g} s")
+        # what a connection that bypasses the gateway had to wait meanwhile is not the gateway's
+        if row.stall_s is not None and self.stall_s > row.stall_s + self.direct_s:
+            direct = f" (direct connections: {self.direct_s:.2f} s)"
+            found.append(f"longest stall {self.stall_s:.2f} s, more than {row.stall_s:g} s{direct}")
         if self.wrong:
             found.append(f"{self.wrong} connections with wrong, lost or repeated bytes")
         if self.streams_cut_unexplained:
