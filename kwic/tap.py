@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import sys
@@ -68,9 +69,12 @@ finish within --grace; a second one ends at once. SIGHUP reads the key and trust
         if not self["config"]:
             raise usage.UsageError("say which configuration file: --config FILE")
         try:
-            self["grace"] = float(self["grace"])
+            grace_s = float(self["grace"])
         except ValueError:
-            raise usage.UsageError(f"--grace {self['grace']}: write a number of seconds") from None
+            grace_s = math.nan
+        if not 0 <= grace_s < math.inf:
+            raise usage.UsageError(f"--grace {self['grace']}: write a number of seconds")
+        self["grace"] = grace_s
         if self["log-level"] not in ("debug", "info", "warn", "error"):
             raise usage.UsageError(f"--log-level {self['log-level']}: write debug, info, warn or error")
 
@@ -159,3 +163,26 @@ class Logged(MultiService):
             observer = make_observer(logfile=logfile, level=self._options["log-level"])
             parent.setComponent(ILogObserver, observer)
         super().setServiceParent(parent)
+
+    def privilegedStartService(self) -> None:
+        """
+        Start the gateway.
+
+        :raises SystemExit: when it cannot start; every reason is logged.
+        """
+        try:
+            super().privilegedStartService()
+        except SystemExit:
+            self._clean_up()
+            raise
+
+    def _clean_up(self) -> None:
+        # What twistd does for every Exception, which would end in a traceback; a SystemExit is none. The process that was called
+        # waits for word from the daemon, and does not notice its end: it holds both ends of their pipe itself.
+        twistd: Any = self._options.parent or {}
+        if twistd.get("pidfile"):
+            Path(twistd["pidfile"]).unlink(missing_ok=True)
+        pipe = twistd.get("statusPipe")
+        if pipe is not None:
+            os.write(pipe, b"1 the gateway cannot start")
+            os.close(pipe)

@@ -20,6 +20,7 @@ from kwic.service.gateway import Gateway
 from kwic.service.status import health, metrics, status
 
 _ADDRESS = re.compile(r"(?:tcp:)?\[?([^\]]*?)\]?:(\d{1,5})\Z")
+_LARGEST_PORT = 65535
 
 
 class Page(Resource):
@@ -67,7 +68,7 @@ class Admin(Service):
         self._address = address
         self._listening: Any = None
         match = _ADDRESS.match(address)
-        if not address.startswith("unix:") and match is None:
+        if not address.startswith("unix:") and (match is None or int(match[2]) > _LARGEST_PORT):
             raise SetupError(f"--admin {address}: write HOST:PORT or unix:PATH")
         self._tcp = match
 
@@ -85,11 +86,11 @@ class Admin(Service):
             else:
                 host, port = self._tcp[1], int(self._tcp[2])
                 self._listening = reactor.listenTCP(port, self._site(), interface=host)
-        except CannotListenError as error:
+        except (CannotListenError, OSError) as error:
+            # An OSError: the lock beside a UNIX socket cannot be made.
+            reason = error.socketError if isinstance(error, CannotListenError) else error
             self._gateway.log.critical(
-                "--admin {address}: cannot listen there: {error}",
-                address=self._address,
-                error=error.socketError,
+                "--admin {address}: cannot listen there: {error}", address=self._address, error=reason
             )
             raise SystemExit(1) from error
 

@@ -10,6 +10,7 @@ from kwic.config.listen import Listener as Wanted
 from kwic.config.listen import Speech, conflicts, merged_tls, speech
 from kwic.config.model import Bind, TlsOptions
 from kwic.config.problem import ConfigError
+from kwic.errors import SetupError
 from kwic.transport.resolver import FixedNames
 
 ANY_IPV4 = "0.0.0.0"
@@ -58,7 +59,7 @@ def sockets(wanted: Iterable[Wanted], names: FixedNames) -> tuple[Socket, ...]:
     """
     found: dict[tuple[str, int], list[End]] = {}
     for listener in wanted:
-        for host in _addresses(listener.socket, names):
+        for host in _addresses(listener, names):
             ends = found.setdefault((host, listener.socket.port), [])
             ends.extend(end for end in listener.ends if end not in ends)
     for host, port in list(found):
@@ -72,7 +73,12 @@ def sockets(wanted: Iterable[Wanted], names: FixedNames) -> tuple[Socket, ...]:
     return tuple(Socket(host=host, port=port, ends=tuple(ends)) for (host, port), ends in found.items())
 
 
-def _addresses(socket: Bind, names: FixedNames) -> Sequence[str]:
-    if socket.interface is not None:
-        return names.interface_addresses(socket.interface)
-    return names.host_addresses(socket.host) if socket.host is not None else (ANY_IPV4,)
+def _addresses(listener: Wanted, names: FixedNames) -> Sequence[str]:
+    socket = listener.socket
+    try:
+        if socket.interface is not None:
+            return names.interface_addresses(socket.interface)
+        return names.host_addresses(socket.host) if socket.host is not None else (ANY_IPV4,)
+    except SetupError as error:
+        accepts = ", ".join(dict.fromkeys(str(end.address) for end in listener.ends))
+        raise SetupError(f"{accepts}: {error}") from error

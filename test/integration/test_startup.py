@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
+import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
+from kwic.cli.demo.process import gateway_environment, twistd_command
 from kwic.transport.demo_pki import DemoPlan, make_demo_pki
 from test.integration.certificates import stores
-from test.integration.gateways import ADMIN_PORT, ETC, GatewayTestCase
+from test.integration.gateways import ADMIN_PORT, ETC, START_S, GatewayTestCase
 
 WS_PORT, TLS_PORT = "8080", "8443"
 SIMPLE = ETC / "simple" / "cloud-config.xml"
@@ -20,6 +24,11 @@ class StartupTests(GatewayTestCase):
     """Gateways that cannot start."""
 
     hosts = {"example.com": (11,)}
+    admin_options: tuple[str, ...] = ()
+
+    def _options(self, host: str, defines: Mapping[str, str]) -> list[str]:
+        """With another admin address, where a test names one: the last one counts."""
+        return [*super()._options(host, defines), *self.admin_options]
 
     def complaint(self, config: Path, **defines: str) -> str:
         """Start a gateway that cannot start; the line that it prints about that."""
@@ -116,6 +125,41 @@ class StartupTests(GatewayTestCase):
         with socket.create_server((self.address("example.com"), ADMIN_PORT)):
             line = self.complaint(SIMPLE, ws_port=WS_PORT)
         self.check(line, f"{self.address('example.com')}:{ADMIN_PORT}", "use")
+
+    def test_admin_address_that_is_none(self) -> None:
+        """An admin address that cannot be is named."""
+        for address in ("127.0.0.1:65536", f"unix:{self.folder.absolute()}/none/admin"):
+            self.admin_options = (f"--admin={address}",)
+            self.check(self.complaint(SIMPLE, ws_port=WS_PORT), address)
+
+    def test_unknown_interface(self) -> None:
+        """An interface that is not there is named, with the accept that asks for it and those that are there."""
+        file = self.edited("tcp://@eth0:5551", "tcp://@none0:5551")
+        self.check(self.complaint(file, ws_port=WS_PORT), "tcp://@none0:5551", "interface none0", "lo")
+
+    def test_daemon_that_cannot_start(self) -> None:
+        """A daemon that cannot start ends the command that was called, too, and leaves no pid file."""
+        pidfile, logfile = self.folder.absolute() / "kwic.pid", self.folder.absolute() / "kwic.log"
+        command = twistd_command(SIMPLE, *self._options("example.com", {"ws-port": WS_PORT}))
+        at = command.index("-n")
+        command[at : at + 2] = [f"--pidfile={pidfile}", f"--logfile={logfile}"]
+        with socket.create_server((self.address("example.com"), int(WS_PORT))):
+            done = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                env=gateway_environment(os.environ),
+                cwd=self.folder,
+                timeout=START_S,
+                check=False,
+            )
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn("look at log", done.stderr)
+        log = logfile.read_text()
+        self.check(log, f"{self.address('example.com')}:{WS_PORT} is in use")
+        self.assertNotIn("Traceback", log + done.stderr)
+        self.assertFalse(pidfile.exists())
 
     def test_certificate_that_does_not_fit(self) -> None:
         """A keystore without a certificate for an accept's host is said to be that, with both names."""
