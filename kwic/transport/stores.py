@@ -30,6 +30,7 @@ __all__ = [
     "Store",
     "StoreFormat",
     "encode_store",
+    "is_directory",
     "load_store",
     "read_password",
     "read_revocations",
@@ -50,10 +51,13 @@ def load_store(path: Path, password: bytes | None) -> Store:
     :param password: of the store and the keys in it; None when it has none.
     :raises SetupError: one line: which file, what is wrong with it, what to do.
     """
-    if path.is_dir():
-        files = sorted(
-            item for item in path.iterdir() if item.suffix.lower() in _PEM_SUFFIXES and item.is_file()
-        )
+    if is_directory(path):
+        try:
+            files = sorted(
+                item for item in path.iterdir() if item.suffix.lower() in _PEM_SUFFIXES and item.is_file()
+            )
+        except OSError as error:
+            raise SetupError(f"{path}: cannot be read: {error.strerror or error}") from error
         if not files:
             raise SetupError(
                 f"{path}: no .pem, .crt, .cer or .key file in this directory; put the certificates there"
@@ -114,6 +118,14 @@ def read_bounded(path: Path, limit: int = STORE_BYTES_LIMIT) -> bytes:
     return data
 
 
+def is_directory(path: Path) -> bool:
+    """:returns: whether it is a directory; one that this user may not reach is none, and reading it will say why."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def read_password(path: Path) -> bytes:
     """:returns: the first line of a password file, without its end; :raises SetupError: missing, or that line is empty."""
     lines = read_bounded(path, PASSWORD_BYTES_LIMIT).splitlines()
@@ -128,7 +140,7 @@ def read_revocations(beside: Path) -> tuple[x509.CertificateRevocationList, ...]
     :param beside: the truststore's path.
     :raises SetupError: one of them is damaged: to go on without it would accept what was revoked.
     """
-    if beside.is_dir():
+    if is_directory(beside):
         return ()  # load_store has read them with the rest
     found: list[x509.CertificateRevocationList] = []
     for file in revocation_files(beside):
@@ -148,4 +160,4 @@ def read_revocations(beside: Path) -> tuple[x509.CertificateRevocationList, ...]
 def revocation_files(beside: Path) -> list[Path]:
     """:returns: the paths that :func:`read_revocations` reads."""
     directory = beside.parent
-    return sorted(directory.glob("*.crl")) if directory.is_dir() else []
+    return sorted(directory.glob("*.crl")) if is_directory(directory) else []

@@ -26,7 +26,7 @@ from kwic.transport.certificates import (
     validity_problem,
 )
 from kwic.transport.entries import KeyEntry, Store, private_key_identity
-from kwic.transport.stores import load_store, read_password, read_revocations, revocation_files
+from kwic.transport.stores import is_directory, load_store, read_password, read_revocations, revocation_files
 
 _NAMED_ROOTS = 3
 ANY_HOSTS = frozenset({"", "*", "0.0.0.0", "::"})
@@ -199,7 +199,8 @@ def stamps_of(security: model.Security) -> tuple[object, ...]:
     paths: set[Path] = set()
     for store in filter(None, (security.keystore, security.truststore)):
         paths.add(store.file)
-        paths.update(store.file.glob("*"))  # none when it is a file, or gone
+        if is_directory(store.file):
+            paths.update(store.file.glob("*"))
         if store.password_file is not None:
             paths.add(store.password_file)
     if security.truststore is not None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import gc
+from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import Encoding
 from twisted.internet.testing import StringTransport
@@ -193,3 +195,21 @@ class ResumptionTests(TlsTestCase):
         self.connect("example.com")
         self.connect("example.org")
         self.assertFalse(self.connect("example.com").resumed)
+
+    def test_unreachable_store(self) -> None:
+        """Stores that this user may not reach, as after a change of user, are an ordinary mistake and not tried again and again."""
+
+        def stat(path: Path, *, follow_symlinks: bool = True) -> None:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+        def is_dir(path: Path) -> bool:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+        def opened(path: Path, mode: str = "r") -> None:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+        for name, refusing in (("stat", stat), ("is_dir", is_dir), ("open", opened)):
+            self.patch(Path, name, refusing)
+        self.assertTrue(self.cloud.changed())
+        self.assertIn("not readable for this user", self.refused(self.cloud.reload))
+        self.assertFalse(self.cloud.changed())
