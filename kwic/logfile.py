@@ -30,6 +30,7 @@ _QUIET = (
     "twisted.internet",
     "twisted.protocols",
     "twisted.application.runner",
+    "twisted.web",
     "autobahn",
     "txaio",
 )
