@@ -286,7 +286,8 @@ def _partners(seat: Seat, other: Seat) -> bool:
 def _speak_of_the_same(seat: Seat, other: Seat) -> bool:
     if seat.end.is_tunnel or other.end.is_tunnel:
         return _partners(seat, other) and not set(seat.end.keys).isdisjoint(other.end.keys)
-    return True
+    # Who dials a port of some machine need not mean the one whose interface has it open; a path says more.
+    return other.end.address.is_websocket or seat.end.address.host == other.end.address.host
 
 
 def _meet(dialling: Seat, listening: Seat) -> bool:

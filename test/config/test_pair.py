@@ -115,3 +115,14 @@ class OneFileTests(SynchronousTestCase):
         onprem = read(proxy(connect="wss://cloud/b"))
         self.assertEqual(len(said(cloud, onprem)), 1)
         self.assertIn("requires a certificate", said(cloud, onprem)[0])
+
+    def test_plain_port_of_another_machine(self) -> None:
+        """Who dials a port of some machine need not mean the instance that has it open on an interface."""
+        cloud = read(
+            KEYSTORE, proxy("ssl://@eth0:7443", accept_options=options(ssl_verify__client="required"))
+        )
+        self.assertEqual(said(cloud, read(proxy(connect="ssl://server:7443"))), [])
+        named = read(
+            KEYSTORE, proxy("ssl://cloud:7443", accept_options=options(ssl_verify__client="required"))
+        )
+        self.assertEqual(len(said(named, read(proxy(connect="ssl://cloud:7443")))), 1)
