@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from importlib import import_module
 from typing import Any
@@ -15,10 +16,13 @@ from kwic import __version__
 VERBS = {
     "demo": "run the high-availability scenario on this machine and walk through it",
     "check": "find what is wrong with a configuration, or between both sides, before anything is started",
+    "explain": "say what a configuration does, in words and as a picture",
     "status": "show a running gateway: who is joined to whom",
     "certs": "make the demo certificates, or show what a store holds",
 }
 USAGE_ERROR = 2
+INTERRUPTED, PIPE_CLOSED = 130, 141
+"""As a shell reports a command that SIGINT or SIGPIPE has ended."""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -57,7 +61,11 @@ def run_verb(verb: str, arguments: list[str]) -> int:
     try:
         return int(module.run(options) or 0)
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever reads has seen enough; Python would complain once more when it flushes at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
 
 
 def help_text() -> str:

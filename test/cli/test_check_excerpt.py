@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from kwic.cli.check.excerpt import WIDTH, Source, _columns
+from kwic.cli.check.excerpt import WIDTH, Source
+from kwic.cli.columns import columns
 
 
 class ExcerptTests(SynchronousTestCase):
@@ -63,7 +64,7 @@ class ExcerptTests(SynchronousTestCase):
         line = "<a>" + "b" * 400 + "</a><c>here</c>" + "d" * 400
         for column in (1, 4, 200, line.index("here") + 1, len(line)):
             text, caret = self.excerpt(line, 1, column)
-            self.assertLessEqual(_columns(text), WIDTH)
+            self.assertLessEqual(columns(text), WIDTH)
             self.assertLessEqual(len(caret), WIDTH)
             self.assertEqual(text[len(caret) - len(caret.lstrip())], line[column - 1])
         text, caret = self.excerpt(line, 1, line.index("here") + 1)
@@ -77,7 +78,7 @@ class ExcerptTests(SynchronousTestCase):
         found = self.excerpt(text, line, max(1, column))
         if found is not None:
             self.assertTrue(found[0].isprintable())
-            self.assertLessEqual(_columns(found[0]), WIDTH)
+            self.assertLessEqual(columns(found[0]), WIDTH)
             self.assertLessEqual(len(found[1]), WIDTH + 1)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import codecs
 import re
-import unicodedata
 from pathlib import Path
 
+from kwic.cli.columns import columns, first, letter_columns, printable
 from kwic.config.document import LARGEST_FILE
 
 WIDTH = 96
@@ -46,10 +46,10 @@ class Source:
             return None
         written = self._lines[line - 1]
         start = min(column - 1, len(written))
-        text, before = _shown(written), _shown(written[:start])
-        marked = _shown(_marked(written[start:]))
-        text, indent = _cut(text, _columns(before))
-        length = max(1, min(_columns(marked), _columns(text) - indent))
+        text, before = printable(written), printable(written[:start])
+        marked = printable(_marked(written[start:]))
+        text, indent = _cut(text, columns(before))
+        length = max(1, min(columns(marked), columns(text) - indent))
         return text, " " * indent + "^" + "~" * (length - 1)
 
 
@@ -70,53 +70,24 @@ def _decoded(data: bytes) -> str:
         return data.decode("utf-8-sig", "replace")
 
 
-def _shown(text: str) -> str:
-    """:returns: the text as it may stand in a terminal: no tabs, nothing that moves the cursor."""
-    return "".join(
-        letter if letter.isprintable() else "    " if letter == "\t" else "\N{REPLACEMENT CHARACTER}"
-        for letter in text
-    )
-
-
-def _columns(text: str) -> int:
-    """:returns: how wide a text is in a terminal."""
-    return sum(_width(letter) for letter in text)
-
-
-def _width(letter: str) -> int:
-    if unicodedata.combining(letter):
-        return 0
-    return 2 if unicodedata.east_asian_width(letter) in "WF" else 1
-
-
 def _cut(text: str, indent: int) -> tuple[str, int]:
     """:returns: as much of a line as is shown, and how far the caret is in it."""
-    if _columns(text) <= WIDTH:
+    if columns(text) <= WIDTH:
         return text, indent
     skipped = max(0, indent - BEFORE) if indent > WIDTH - BEFORE else 0
     text, gone = _without(text, skipped)
     if gone:
         text, indent = _CUT + text, indent - gone + len(_CUT)
-    if _columns(text) > WIDTH:
-        text = _first(text, WIDTH - len(_CUT)) + _CUT
+    if columns(text) > WIDTH:
+        text = first(text, WIDTH - len(_CUT)) + _CUT
     return text, indent
 
 
-def _without(text: str, columns: int) -> tuple[str, int]:
+def _without(text: str, width: int) -> tuple[str, int]:
     """:returns: the text without so many columns at its beginning, and how many have gone: a wide letter goes as a whole."""
     gone = 0
     for index, letter in enumerate(text):
-        if gone >= columns:
+        if gone >= width:
             return text[index:], gone
-        gone += _width(letter)
+        gone += letter_columns(letter)
     return "", gone
-
-
-def _first(text: str, columns: int) -> str:
-    """:returns: the beginning of a text, not wider than so many columns."""
-    width = 0
-    for index, letter in enumerate(text):
-        width += _width(letter)
-        if width > columns:
-            return text[:index]
-    return text

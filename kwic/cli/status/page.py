@@ -10,6 +10,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from kwic.cli.columns import columns, padded, printable
+
 INDENT = "  "
 GAP = "  "
 LONGEST_CELL = 120
@@ -44,10 +46,10 @@ def page(status: Mapping[str, Any]) -> Iterator[str]:
 def table(rows: Sequence[Row]) -> Iterator[str]:
     """:returns: the rows with their cells under each other."""
     count = max((len(row) for row in rows), default=0)
-    widths = [max(len(row[index]) for row in rows if index < len(row)) for index in range(count)]
+    widths = [max(columns(row[index]) for row in rows if index < len(row)) for index in range(count)]
     for row in rows:
         yield (
-            INDENT + GAP.join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False))
+            INDENT + GAP.join(padded(cell, width) for cell, width in zip(row, widths, strict=False))
         ).rstrip()
 
 
@@ -127,8 +129,7 @@ def duration(seconds: float) -> str:
 
 def clean(value: object) -> str:
     """:returns: something that a gateway said, as it may stand in a terminal: one line, nothing that moves the cursor."""
-    text = "" if value is None else str(value)
-    safe = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+    safe = "" if value is None else printable(str(value))
     return safe if len(safe) <= LONGEST_CELL else f"{safe[: LONGEST_CELL - 1]}…"
 
 
