@@ -131,7 +131,10 @@ class GatewayProcess:
                 env=self._environ,
                 start_new_session=True,
             )
-        self._record.write_text(json.dumps({"pid": self._child.pid, "command": self.command}))
+        # Whole or not at all: another command may look at it at any moment.
+        written = self._record.with_suffix(".new")
+        written.write_text(json.dumps({"pid": self._child.pid, "command": self.command}))
+        written.replace(self._record)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal, when it runs.
