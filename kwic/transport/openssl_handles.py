@@ -71,11 +71,8 @@ class Handles:
         while size < BUFFER_BYTES:
             result = lib.SSL_read(ssl, self._plain + size, BUFFER_BYTES - size)
             if result <= 0:
-                try:
-                    connection._raise_ssl_error(ssl, result)  # noqa: SLF001
-                except SSL.Error as error:
-                    return self._plain_view[:size], error
-                break
+                wants_more = lib.SSL_get_error(ssl, result) == lib.SSL_ERROR_WANT_READ
+                return self._plain_view[:size], _WANTS_MORE if wants_more else _why(connection, result)
             size += result
         return self._plain_view[:size], None
 
@@ -83,6 +80,20 @@ class Handles:
         """What is to be sent now: a view that is valid until the next call; when it fills the buffer there may be more."""
         size = self._lib.BIO_read(connection._from_ssl, self._out, BUFFER_BYTES)  # noqa: SLF001
         return self._out_view[: max(size, 0)]
+
+
+_WANTS_MORE = SSL.WantReadError()
+"""One for all: it is no fault, it is met at the end of each read."""
+
+
+def _why(connection: Any, result: int) -> SSL.Error:
+    """What pyOpenSSL makes of a result that is no success."""
+    try:
+        connection._raise_ssl_error(connection._ssl, result)  # noqa: SLF001
+    except SSL.Error as error:
+        # Its frames would keep the caller's view, in a cycle with the error itself.
+        return error.with_traceback(None)
+    return SSL.Error(f"OpenSSL gives {result} and no reason")
 
 
 HANDLES = Handles.make()

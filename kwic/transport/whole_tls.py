@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 
 from kwic.transport.direct_send import sender
 from kwic.transport.leg import READ_BYTES
-from kwic.transport.openssl_handles import BUFFER_BYTES, HANDLES
+from kwic.transport.openssl_handles import BUFFER_BYTES, HANDLES, Handles
 
 #: A TLS record holds at most so much (RFC 8446 5.1).
 RECORD_BYTES = 16_384
@@ -35,9 +35,13 @@ _KNOWN = {
 }
 
 
-def fits() -> bool:
-    """Whether the private methods of Twisted's TLS transport are those that this file replaces."""
-    methods = {name: getattr(TLSMemoryBIOProtocol, name, None) for name in _KNOWN}
+def fits(kind: type[TLSMemoryBIOProtocol]) -> bool:
+    """
+    Whether the private methods of Twisted's TLS transport are those that this file replaces.
+
+    :param kind: that transport.
+    """
+    methods = {name: getattr(kind, name, None) for name in _KNOWN}
     return all(
         method is not None and list(inspect.signature(method).parameters) == _KNOWN[name]
         for name, method in methods.items()
@@ -48,6 +52,7 @@ class WholeTls(TLSMemoryBIOProtocol):
     """A TLS transport that takes and gives what there is at once. Its writes are not gathered: who writes here has done so."""
 
     transport: Any
+    factory: WholeFactory
     _tlsConnection: Any
     _lostTLSConnection: bool
 
@@ -56,6 +61,7 @@ class WholeTls(TLSMemoryBIOProtocol):
         if hasattr(transport, "bufferSize"):
             transport.bufferSize = READ_BYTES
         self._send = sender(transport)
+        self._handles = self.factory.handles
         super().makeConnection(transport)
 
     def write(self, data: Any) -> None:
@@ -64,16 +70,21 @@ class WholeTls(TLSMemoryBIOProtocol):
             self._write(data)
 
     def _write(self, data: Any) -> None:
-        if self._lostTLSConnection or not data:
-            return
-        try:
-            self._tlsConnection.send(data)
-        except SSL.WantReadError:
-            self._bufferedWrite(data)
-        except SSL.Error:
-            self._tlsShutdownFinished(Failure())
-        else:
+        left = data
+        while len(left) and not self._lostTLSConnection:
+            try:
+                sent = self._tlsConnection.send(left)
+            except SSL.WantReadError:
+                self._bufferedWrite(bytes(left))
+                return
+            except SSL.Error:
+                self._tlsShutdownFinished(Failure())
+                return
             self._flushSendBIO()
+            if sent == len(left):
+                return
+            # Only where the context was not told to take all at once (see `tls_context`).
+            left = memoryview(left)[sent:]
 
     def _flushSendBIO(self) -> None:
         """Hand on what OpenSSL wants to send, until it has no more."""
@@ -85,8 +96,8 @@ class WholeTls(TLSMemoryBIOProtocol):
                 return
 
     def _read_out(self) -> Any:
-        if HANDLES is not None:
-            return HANDLES.read_out(self._tlsConnection)
+        if self._handles is not None:
+            return self._handles.read_out(self._tlsConnection)
         try:
             return self._tlsConnection.bio_read(BUFFER_BYTES)
         except SSL.WantReadError:
@@ -113,14 +124,15 @@ class WholeTls(TLSMemoryBIOProtocol):
 
     def _read_plain(self) -> tuple[Any, SSL.Error | None]:
         """All that was received, and why there is no more; None when there may be."""
-        if HANDLES is not None:
-            return HANDLES.read_plain(self._tlsConnection)
+        if self._handles is not None:
+            return self._handles.read_plain(self._tlsConnection)
         pieces: list[bytes] = []
         try:
             while True:
                 pieces.append(self._tlsConnection.recv(RECORD_BYTES))
         except SSL.Error as error:
-            return b"".join(pieces), error
+            # Without its frames: they would keep what was read, in a cycle with the error itself.
+            return b"".join(pieces), error.with_traceback(None)
 
     def _ended(self, error: SSL.Error) -> None:
         """TLS is over, in order or not."""
@@ -134,15 +146,42 @@ class WholeTls(TLSMemoryBIOProtocol):
         self._tlsShutdownFinished(None)
 
 
-class _WholeFactory(TLSMemoryBIOFactory):
+class WholeFactory(TLSMemoryBIOFactory):
+    """
+    Puts `WholeTls` below a factory.
+
+    :param handles: how OpenSSL is called; None for pyOpenSSL's public functions.
+    """
+
     protocol = WholeTls
 
+    def __init__(
+        self,
+        creator: Any,
+        is_client: bool,
+        wrapped: IProtocolFactory,
+        clock: IReactorTime,
+        handles: Handles | None = HANDLES,
+    ) -> None:
+        self.handles = handles
+        super().__init__(creator, is_client, wrapped, clock)
 
-_FITS = fits()
-if not _FITS:
+
+def factory_class(kind: type[TLSMemoryBIOProtocol]) -> type[TLSMemoryBIOFactory]:
+    """
+    Whose TLS transport is used: ours, or Twisted's own where ours would not fit it.
+
+    :param kind: Twisted's.
+    """
+    if fits(kind):
+        return WholeFactory
     Logger(namespace="kwic.transport.whole_tls").warn(
         "this version of Twisted has another TLS transport than expected: its own is used, which is slower"
     )
+    return TLSMemoryBIOFactory
+
+
+FACTORY = factory_class(TLSMemoryBIOProtocol)
 
 
 def tls_factory(
@@ -155,5 +194,4 @@ def tls_factory(
     :param client: whether we are the client.
     :param wrapped: the factory of the protocols above.
     """
-    kind = _WholeFactory if _FITS else TLSMemoryBIOFactory
-    return kind(creator, client, wrapped, clock)
+    return FACTORY(creator, client, wrapped, clock)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import select
 import socket
+from collections.abc import Callable
 from typing import Any
 
-from twisted.internet import tcp
+from twisted.internet import main, tcp
 from twisted.internet.interfaces import IReactorFDSet
 from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 from zope.interface import implementer
+
+IDLE_S = 0.05
+"""What was sent over loopback is there sooner."""
 
 
 @implementer(IReactorFDSet)
@@ -83,3 +89,43 @@ class Ends:
             assert piece, f"the connection ended after {len(found)} bytes"
             found += piece
         return found
+
+
+class Joined:
+    """
+    Two Twisted connections, one opposite the other.
+
+    :param makes: each makes a protocol, given the reactor.
+    """
+
+    def __init__(self, *makes: Callable[[Reactor], Any]) -> None:
+        self.reactor = Reactor()
+        self.connections = []
+        for make, end in zip(makes, connected(), strict=True):
+            protocol = make(self.reactor)
+            connection = tcp.Server(end, protocol, end.getpeername(), None, 0, self.reactor)
+            protocol.makeConnection(connection)
+            self.connections.append(connection)
+
+    def pump(self) -> None:
+        """Let both read and write until nothing moves any more."""
+        while True:
+            self.reactor.advance(0)
+            readable, writable, _ = select.select(self.reactor.readers, self.reactor.writers, [], IDLE_S)
+            for connection in readable:
+                self._end_if(connection, connection.doRead())
+            for connection in writable:
+                if connection.connected:
+                    self._end_if(connection, connection.doWrite())
+            if not (readable or writable):
+                return
+
+    def _end_if(self, connection: Any, reason: Any) -> None:
+        if reason is not None and connection.connected:
+            connection.connectionLost(Failure(reason))
+
+    def close(self) -> None:
+        """Close both sockets."""
+        for connection in self.connections:
+            if connection.connected:
+                connection.connectionLost(Failure(main.CONNECTION_LOST))

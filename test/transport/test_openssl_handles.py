@@ -1,0 +1,145 @@
+"""pyOpenSSL's private names: whether they are still there, and what is read with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from OpenSSL import SSL
+from twisted.trial.unittest import SynchronousTestCase
+
+from kwic.transport.openssl_handles import BUFFER_BYTES, HANDLES, Handles
+from test.transport.tls_kinds import creators
+
+
+def shaken() -> tuple[SSL.Connection, SSL.Connection]:
+    """A client and a server after their handshake."""
+    client, server = (creator.clientConnectionForTLS(None) for creator in creators())
+    client.set_connect_state()
+    server.set_accept_state()
+    for _ in range(4):
+        for end, other in ((client, server), (server, client)):
+            try:
+                end.do_handshake()
+            except SSL.WantReadError:
+                pass
+            try:
+                other.bio_write(end.bio_read(1 << 16))
+            except SSL.WantReadError:
+                pass
+    return client, server
+
+
+class HandlesTests(SynchronousTestCase):
+    """Reading through them."""
+
+    def setUp(self) -> None:
+        made = Handles.make()
+        assert made is not None, (
+            "pyOpenSSL's private names are others now: see kwic/transport/openssl_handles.py"
+        )
+        self.handles = made
+
+    def test_this_version(self) -> None:
+        """This version of pyOpenSSL has them: fails loudly when it has not any more, so that nobody is slow unknowingly."""
+        self.assertIsNotNone(HANDLES)
+
+    def test_another_version(self) -> None:
+        """Where anything is different, there are none, and no error."""
+
+        class NoHello(Handles):
+            def read_out(self, connection: Any) -> memoryview:
+                return memoryview(b"HTTP/1.1 400")
+
+        class NoName(Handles):
+            def read_plain(self, connection: Any) -> Any:
+                return connection._no_such_name
+
+        class Data(Handles):
+            def read_plain(self, connection: Any) -> Any:
+                return memoryview(b"x"), SSL.WantReadError()
+
+        class NoEnd(Handles):
+            def read_plain(self, connection: Any) -> Any:
+                return memoryview(b""), None
+
+        for other in (NoHello, NoName, Data, NoEnd):
+            self.assertIsNone(other.make())
+
+    def carried(self, sender: SSL.Connection, receiver: SSL.Connection) -> bytes:
+        """What one sent, as the other reads it."""
+        piece = self.handles.read_out(sender)
+        while len(piece):
+            receiver.bio_write(bytes(piece))
+            piece = self.handles.read_out(sender)
+        found = b""
+        error: SSL.Error | None = None
+        while error is None:
+            view, error = self.handles.read_plain(receiver)
+            found += view
+        self.assertIsInstance(error, SSL.WantReadError)
+        return found
+
+    def test_all_records(self) -> None:
+        """Everything that was sent is read, both ways, also when it is more than the buffer holds."""
+        client, server = shaken()
+        for size in (1, 16_384, 16_385, BUFFER_BYTES - 1, BUFFER_BYTES, BUFFER_BYTES + 1, 3 * BUFFER_BYTES):
+            data = (bytes(range(251)) * (size // 251 + 1))[:size]
+            for sender, receiver in ((client, server), (server, client)):
+                self.assertEqual(sender.send(data), size)
+                self.assertEqual(self.carried(sender, receiver), data)
+
+    def test_nothing(self) -> None:
+        """There may be nothing to read and nothing to send."""
+        client, server = shaken()
+        self.assertEqual(self.carried(client, server), b"")
+
+    def test_the_end(self) -> None:
+        """Data and the goodbye behind it come together; garbage is an error of pyOpenSSL's kind, with its data before it."""
+        client, server = shaken()
+        client.send(b"last")
+        client.shutdown()
+        server.bio_write(bytes(self.handles.read_out(client)))
+        view, error = self.handles.read_plain(server)
+        self.assertEqual(bytes(view), b"last")
+        self.assertIsInstance(error, SSL.ZeroReturnError)
+        client, server = shaken()
+        client.send(b"last")
+        server.bio_write(bytes(self.handles.read_out(client)) + b"\x17\x03\x03\x00\x20" + bytes(32))
+        view, error = self.handles.read_plain(server)
+        self.assertEqual(bytes(view), b"last")
+        self.assertIs(type(error), SSL.Error)
+
+    def test_views_change(self) -> None:
+        """A view is good until the next call, no longer: the buffer is the same one."""
+        client, server = shaken()
+        client.send(b"first")
+        server.bio_write(bytes(self.handles.read_out(client)))
+        view, _ = self.handles.read_plain(server)
+        self.assertEqual(bytes(view), b"first")
+        client.send(b"other")
+        server.bio_write(bytes(self.handles.read_out(client)))
+        self.handles.read_plain(server)
+        self.assertEqual(bytes(view), b"other")
+
+    def test_no_reason(self) -> None:
+        """Where OpenSSL fails and pyOpenSSL sees nothing wrong, that is an error and no endless loop."""
+
+        class Unreasonable:
+            _ssl = None
+
+            def _raise_ssl_error(self, ssl: Any, result: int) -> None:
+                pass
+
+        class Failing:
+            SSL_ERROR_WANT_READ = 2
+
+            def SSL_read(self, *how: Any) -> int:
+                return 0
+
+            def SSL_get_error(self, *how: Any) -> int:
+                return 5
+
+        self.handles._lib = Failing()
+        view, error = self.handles.read_plain(Unreasonable())
+        self.assertEqual(len(view), 0)
+        self.assertIs(type(error), SSL.Error)
