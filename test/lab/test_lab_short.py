@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -34,3 +35,4 @@ class ShortLabTests(SynchronousTestCase):
         )
         said = done.stdout[-12000:] + done.stderr[-4000:]
         self.assertEqual(done.returncode, 0, f"logs in {results}\n{said}")
+        shutil.rmtree(results)
