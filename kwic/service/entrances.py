@@ -101,7 +101,8 @@ class Entrances:
         if socket.speech is Speech.HTTP:
             factory = self._site(socket)
         elif socket.speech is Speech.BYTES:
-            factory = ClientFactory(self._servers[socket.ends[0].service.name])
+            server = self._servers[socket.ends[0].service.name]
+            factory = ClientFactory(server, self._context.reactor, secure=socket.secure)
         else:
             factory = self._raw_socks(socket)
         if socket.secure:
