@@ -9,8 +9,10 @@ Builds the services of one gateway from its configuration: objects first, then w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
+
+from twisted.internet.interfaces import IStreamClientEndpoint
 
 from kwic.config.ends import End, Side, accept_ends, connect_ends, local_pipes, rendezvous_key
 from kwic.config.listen import listeners
@@ -31,12 +33,10 @@ from kwic.service.recovery import Recovery
 from kwic.service.reverse import Names
 from kwic.service.sockets import sockets
 from kwic.service.socks_uplink import SocksUplink
+from kwic.service.source_endpoint import SourceEndpoint
 from kwic.service.sources import FixedSource, ReverseSource, SocksSource, UplinkSource, one_source
 from kwic.service.uplink import Uplink, UplinkOptions
 from kwic.transport.endpoints import connect_endpoint
-
-#: The longest wait between two probes of a back end, where the configuration says nothing (configuration.md §7).
-RECOVERY_S = 5.0
 
 
 def assemble(config: GatewayConfig, context: Context) -> Gateway:
@@ -189,15 +189,21 @@ class Assembly:
         for end in accept_ends(service):
             if end.is_tunnel and not end.listens:
                 offers += [self._uplink(end).offer(key, server) for key in end.keys]
-        if isinstance(server, Proxy) and offers:
-            server.recovery = self._recovery(service, offers)
+        if isinstance(server, Proxy):
+            server.recovery = self._recovery(service, server, offers)
 
-    def _recovery(self, service: Service, offers: Sequence[Any]) -> Recovery | None:
-        """What withdraws the offers of a service while its back end cannot be reached."""
-        back_ends = connect_ends(service)
-        interval_s = service.maximum_recovery_interval_s
-        if interval_s == 0 or any(end.is_tunnel or end.address.is_websocket for end in back_ends):
+    def _recovery(self, service: Service, server: Proxy, offers: Sequence[Any]) -> Recovery | None:
+        """What turns clients away, and withdraws the offers of a service, while its back end cannot be reached."""
+        if service.maximum_recovery_interval_s is None:
             return None
+        ends, addresses = connect_ends(service), [str(connect) for connect in service.connects]
+        endpoints: list[Callable[[], IStreamClientEndpoint]]
+        all_direct = all(not end.is_tunnel and not end.address.is_websocket for end in ends)
+        if all_direct and len(ends) == len(addresses):
+            endpoints = [self._direct(end, index).endpoint for index, end in enumerate(ends)]
+        else:
+            # Through tunnels and pipes a probe goes the way of a client.
+            endpoints = [lambda: SourceEndpoint(self._context, server.source)]
 
         def quiesce() -> None:
             for offer in offers:
@@ -209,9 +215,9 @@ class Assembly:
 
         return Recovery(
             self._context.reactor,
-            ", ".join(str(end.address) for end in back_ends),
-            [self._direct(end, index).endpoint for index, end in enumerate(back_ends)],
-            interval_s or RECOVERY_S,
+            ", ".join(addresses),
+            endpoints,
+            service.maximum_recovery_interval_s,
             quiesce=quiesce,
             start=start,
         )

@@ -129,6 +129,9 @@ class Balancer:
         self.redirected = 0
         self.refused = 0
 
+    def stop(self) -> None:
+        """Nothing goes on by itself."""
+
     def answer(self, request: UpgradeRequest) -> Accept | Redirect | Refuse:
         """Send a client to the best member (see `IRoute`)."""
         balance = self._balance(request)

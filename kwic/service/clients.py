@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 from typing import Protocol as Interface
 
-from twisted.internet.interfaces import IAddress, IHandshakeListener, IProtocol
+from twisted.internet.interfaces import IAddress, IHandshakeListener, ISSLTransport
 from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
-from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from kwic.config.model import Options, Service
+from kwic.config.model import Options, Service, TlsOptions, VerifyClient
+from kwic.service.context import Context
 from kwic.service.inbound import InboundTunnels
-from kwic.service.inbound_socks import REFUSAL_LOG_S, InboundSocks
-from kwic.service.switchboard import permitted
-from kwic.transport.connection_log import address_text
+from kwic.service.inbound_socks import InboundSocks
+from kwic.service.refusals import Refusals
+from kwic.service.switchboard import admitted, who
+from kwic.transport.connection_log import Role, address_text, socket_layers
 from kwic.transport.handshakes import Handshake, Handshakes
-from kwic.transport.tls import CertificateRefused, PeerIdentity, peer_identity
+from kwic.transport.tls import CertificateRefused, peer_identity
 from kwic.transport.websocket_server import Accept, Refuse, UpgradeRequest
 from kwic.wire.kwic_headers import SOCKS_SUBPROTOCOL, TUNNEL_SUBPROTOCOL
 
-_FORBIDDEN = 403
 _BAD_REQUEST = 400
+_FORBIDDEN = 403
+_UNAVAILABLE = 503
+
+#: What a WebSocket client is told while the back end cannot be reached: it is probed about as often.
+RETRY_AFTER_S = 1
 
 
 class Server(Interface):
@@ -30,12 +36,24 @@ class Server(Interface):
 
     service: Service
 
-    def protocol(self, who: str) -> IProtocol:
+    @property
+    def quiesced(self) -> bool:
+        """Whether clients are turned away at once: the back end cannot be reached."""
+
+    def protocol(self, who: str) -> Any:
         """
-        What talks to one client.
+        What talks to one client; its `on_gone` is called with the reason when the client has left.
 
         :param who: the client, in log lines.
         """
+
+    def stop(self) -> None:
+        """Nothing of it is to go on by itself."""
+
+
+def asks_for_certificates(tls: TlsOptions) -> bool:
+    """:returns: whether clients can show who they are."""
+    return tls.verify_client not in (None, VerifyClient.NONE)
 
 
 class ClientFactory(ServerFactory):
@@ -43,93 +61,130 @@ class ClientFactory(ServerFactory):
     The clients of one service on a TCP or TLS listener.
 
     :param server: the service.
-    :param clock: for handshakes that are not finished, and for the log.
-    :param secure: whether TLS is spoken.
+    :param context: the gateway's surroundings.
+    :param asked: whether the listener asks its clients for certificates.
+    :param secure: whether it speaks TLS.
     """
 
-    log = Logger()
     noisy = False
 
-    def __init__(self, server: Server, clock: Any, *, secure: bool) -> None:
-        self._server = server
-        self._clock = clock
-        self._secure = secure
-        self._refusal_logged_s = -REFUSAL_LOG_S
-        self.handshakes = Handshakes(clock)
+    def __init__(
+        self, server: Server, context: Context, *, asked: bool = False, secure: bool = False
+    ) -> None:
+        self.server = server
+        self.asked = asked
+        self.handshakes = Handshakes(context.reactor)
+        self.refusals = Refusals(context.reactor)
+        self.connection_log = context.client_log
+        # A client on plain TCP that is not logged needs nobody at the door.
+        self._at_the_door = secure or self.connection_log is not None
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """A client came."""
-        who = "?" if addr is None else address_text(addr)
-        return Doorway(self, who) if self._secure else self.admit(who, None)
-
-    def admit(self, who: str, identity: PeerIdentity | None) -> IProtocol | None:
-        """
-        Let a client in.
-
-        :param who: the client, in log lines.
-        :param identity: its certificate.
-        :returns: what talks to it; None when it may not use the service.
-        """
-        if permitted(self._server.service, identity):
-            return self._server.protocol(who)
-        holder = "no certificate" if identity is None else f"the certificate of CN={identity.common_name}"
-        self.refused(who, f"{holder} may not use service {self._server.service.name}")
-        return None
-
-    def refused(self, who: str, why: str) -> None:
-        """Say that a client was turned away; not more often than somebody reads it."""
-        level, now_s = LogLevel.debug, self._clock.seconds()
-        if now_s - self._refusal_logged_s >= REFUSAL_LOG_S:
-            level, self._refusal_logged_s = LogLevel.warn, now_s
-        self.log.emit(level, "{who} is refused: {why}", who=who, why=why)
+        client = "?" if addr is None else address_text(addr)
+        if self.server.quiesced:
+            return TurnedAway()
+        if self._at_the_door:
+            return Door(self, client)
+        if not admitted(self.server.service, None, asked=False):
+            self.refusals.say(client, f"service {self.server.service.name} wants a certificate")
+            return TurnedAway()
+        return self.server.protocol(client)
 
     def doStop(self) -> None:
-        """The socket was closed: who has not finished the handshake is let go."""
+        """The socket was closed: whoever is not through yet is let go."""
         super().doStop()
         self.handshakes.give_up()
 
 
-@implementer(IHandshakeListener)
-class Doorway(Protocol):
-    """
-    Stands on a TLS connection until the handshake is over, and has then the service's own protocol take its place.
+class TurnedAway(Protocol):
+    """A client that is reset at once."""
 
-    :param clients: let it in, or do not.
-    :param who: the client, in log lines.
+    transport: Any
+
+    def connectionMade(self) -> None:
+        """There is nothing to be had."""
+        self.transport.abortConnection()
+
+
+@implementer(IHandshakeListener)
+class Door(Protocol):
+    """
+    A client until it is through: TLS is agreed on, its certificate fits, and it is noted in the log.
+
+    :param factory: whose client.
+    :param client: it, in log lines.
     """
 
     transport: Any
 
-    def __init__(self, clients: ClientFactory, who: str) -> None:
-        self._clients = clients
-        self._who = who
+    def __init__(self, factory: ClientFactory, client: str) -> None:
+        self._factory = factory
+        self._client = client
         self._handshake: Handshake | None = None
 
     def connectionMade(self) -> None:
-        """TLS begins."""
-        self._handshake = self._clients.handshakes.began(self.transport.abortConnection)
+        """TCP is connected."""
+        if ISSLTransport.providedBy(self.transport):
+            self._handshake = self._factory.handshakes.began(self.transport.abortConnection)
+        else:
+            self._through()
 
     def handshakeCompleted(self) -> None:
-        """We know who it is."""
+        """TLS is agreed on."""
         self._done()
-        protocol: Any = self._clients.admit(self._who, peer_identity(self.transport))
-        if protocol is None:
-            self.transport.abortConnection()
-            return
-        self.transport.wrappedProtocol = protocol
-        protocol.makeConnection(self.transport)
-        if IHandshakeListener.providedBy(protocol):
-            protocol.handshakeCompleted()
+        self._through()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """It left, or was not let in."""
+        """It left before it was through, or was let go."""
         self._done()
         if reason.check(CertificateRefused):
-            self._clients.refused(self._who, reason.getErrorMessage())
+            self._factory.refusals.say(self._client, reason.getErrorMessage())
+        else:
+            self._factory.refusals.left(self._client, reason.getErrorMessage())
 
     def _done(self) -> None:
         if self._handshake is not None:
             self._handshake.done()
+
+    def _through(self) -> None:
+        factory, identity = self._factory, peer_identity(self.transport)
+        service = factory.server.service
+        if not admitted(service, identity, asked=factory.asked):
+            factory.refusals.say(
+                f"{self._client} ({who(identity)})", f"its certificate does not fit service {service.name}"
+            )
+            self.transport.abortConnection()
+            return
+        protocol = factory.server.protocol(self._client)
+        if factory.connection_log is not None:
+            entry = factory.connection_log.opened(Role.SERVER, self._client, socket_layers(self.transport))
+            protocol.on_gone = lambda reason: entry.closed(reason.getErrorMessage())
+        hand_over(self.transport, protocol)
+
+
+def hand_over(transport: Any, protocol: Any) -> None:
+    """
+    Give a connection another protocol. The old one is not told.
+
+    :param transport: TCP, or TLS when the handshake is over.
+    """
+    below_tls = hasattr(transport, "wrappedProtocol")
+    setattr(transport, "wrappedProtocol" if below_tls else "protocol", protocol)
+    protocol.makeConnection(transport)
+    if below_tls and IHandshakeListener.providedBy(protocol):
+        protocol.handshakeCompleted()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inbound:
+    """Who takes peers at one address."""
+
+    tunnels: InboundTunnels
+    """Those that send many clients in a tunnel."""
+
+    socks: InboundSocks
+    """Those that cannot, or do not want to."""
 
 
 class ClientRoute:
@@ -138,34 +193,45 @@ class ClientRoute:
 
     :param server: the service.
     :param options: its accept-options.
-    :param tunnels: takes those that want to send many clients; None when the service takes none.
-    :param socks: takes those that want to be told whether the service was reached; None when the service takes none.
+    :param inbound: takes peers that bring clients; None when the service takes none.
+    :param asked: whether the listener asks its clients for certificates.
+    :param logged: whether each client is noted in the connection log.
     """
 
     def __init__(
         self,
         server: Server,
         options: Options,
-        tunnels: InboundTunnels | None = None,
-        socks: InboundSocks | None = None,
+        inbound: Inbound | None = None,
+        *,
+        asked: bool = False,
+        logged: bool = False,
     ) -> None:
         self._server = server
         self._options = options
-        self._tunnels = tunnels
-        self._socks = socks
+        self._inbound = inbound
+        self._asked = asked
+        self._logged = logged
 
     def answer(self, request: UpgradeRequest) -> Accept | Refuse:
         """A client came."""
-        if not permitted(self._server.service, request.identity):
+        if not admitted(self._server.service, request.identity, asked=self._asked):
             return Refuse(status=_FORBIDDEN, reason="this certificate may not use the service")
-        if self._tunnels is not None and TUNNEL_SUBPROTOCOL in request.protocols:
-            return self._tunnels.accept(request)
-        if self._socks is not None and SOCKS_SUBPROTOCOL in request.protocols:
-            return self._socks.accept(request)
+        if self._inbound is not None and TUNNEL_SUBPROTOCOL in request.protocols:
+            return self._inbound.tunnels.accept(request)
+        if self._server.quiesced:
+            return Refuse(
+                status=_UNAVAILABLE,
+                reason="the service cannot be reached now",
+                headers={"Retry-After": str(RETRY_AFTER_S)},
+            )
+        if self._inbound is not None and SOCKS_SUBPROTOCOL in request.protocols:
+            return self._inbound.socks.accept(request)
         return Accept(
             protocol=self._server.protocol(address_text(request.peer)),
             message_limit_bytes=self._options.ws_maximum_message_bytes,
             inactivity_timeout_s=self._options.ws_inactivity_timeout_s,
+            logged=self._logged,
         )
 
 
@@ -173,20 +239,18 @@ class TunnelRoute:
     """
     An address at which only tunnels are taken, and peers that cannot multiplex.
 
-    :param tunnels: takes the former.
-    :param socks: takes the latter.
+    :param inbound: takes both.
     """
 
-    def __init__(self, tunnels: InboundTunnels, socks: InboundSocks) -> None:
-        self._tunnels = tunnels
-        self._socks = socks
+    def __init__(self, inbound: Inbound) -> None:
+        self._inbound = inbound
 
     def answer(self, request: UpgradeRequest) -> Accept | Refuse:
         """Somebody dialled."""
         if TUNNEL_SUBPROTOCOL in request.protocols:
-            return self._tunnels.accept(request)
+            return self._inbound.tunnels.accept(request)
         if SOCKS_SUBPROTOCOL in request.protocols:
-            return self._socks.accept(request)
+            return self._inbound.socks.accept(request)
         return Refuse(
             status=_BAD_REQUEST,
             reason=f"only the subprotocols {TUNNEL_SUBPROTOCOL} and {SOCKS_SUBPROTOCOL} are spoken here",

@@ -59,6 +59,11 @@ class Context:
         """The HTTP proxy through which an address is dialled, if any."""
         return proxy_for(address, self.properties, self.environ)
 
+    @property
+    def client_log(self) -> ConnectionLog | None:
+        """Notes the connections of clients, where that was asked for."""
+        return self.connection_log if self.log_clients else None
+
     def warnings(self) -> tuple[str, ...]:
         """What the operator should know about our certificates."""
         return () if self.credentials is None else self.credentials.warnings()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.interfaces import IHalfCloseableProtocol
@@ -32,6 +33,8 @@ class EchoProtocol(Protocol):
         self._repeat = repeat
         self._rate = rate
         self._clock = clock
+        #: Called when the client has left.
+        self.on_gone: Callable[[Failure], None] | None = None
 
     def connectionMade(self) -> None:
         """The transport is its own consumer."""
@@ -59,6 +62,8 @@ class EchoProtocol(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The client left."""
+        if self.on_gone is not None:
+            self.on_gone(reason)
         if isinstance(self.transport, PacedTransport):
             self.transport.stop()
 
@@ -76,6 +81,14 @@ class Echo:
         self._clock = context.reactor
         self._rate = service.accept_options.tcp_maximum_outbound_rate
 
-    def protocol(self, who: str) -> Protocol:
+    @property
+    def quiesced(self) -> bool:
+        """There is nothing behind it that could be missing."""
+        return False
+
+    def stop(self) -> None:
+        """Nothing goes on by itself."""
+
+    def protocol(self, who: str) -> EchoProtocol:
         """For one client."""
         return EchoProtocol(self.service.repeat, self._rate, self._clock)

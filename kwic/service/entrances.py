@@ -7,7 +7,6 @@ Sockets come and go with the addresses of the machine; what answers at one addre
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -18,7 +17,7 @@ from kwic.config.listen import WILDCARDS, Speech
 from kwic.config.model import Address, GatewayConfig, Service
 from kwic.errors import SetupError
 from kwic.service.balancer import Balancer
-from kwic.service.clients import ClientFactory, ClientRoute, TunnelRoute
+from kwic.service.clients import ClientFactory, ClientRoute, Inbound, TunnelRoute, asks_for_certificates
 from kwic.service.context import Context
 from kwic.service.inbound import InboundTunnels
 from kwic.service.inbound_socks import InboundSocks
@@ -37,14 +36,6 @@ from kwic.transport.whole_tls import tls_factory
 def met_at(end: End) -> frozenset[str]:
     """The addresses behind which other nodes may be met that take the same tunnels: the balancers in front, else its own."""
     return frozenset(map(str, end.service.balances or (end.address,)))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Inbound:
-    """Who takes peers at one address."""
-
-    tunnels: InboundTunnels
-    socks: InboundSocks
 
 
 class Entrances:
@@ -101,8 +92,12 @@ class Entrances:
         if socket.speech is Speech.HTTP:
             factory = self._site(socket)
         elif socket.speech is Speech.BYTES:
-            server = self._servers[socket.ends[0].service.name]
-            factory = ClientFactory(server, self._context.reactor, secure=socket.secure)
+            factory = ClientFactory(
+                self._servers[socket.ends[0].service.name],
+                self._context,
+                asked=asks_for_certificates(socket.tls),
+                secure=socket.secure,
+            )
         else:
             factory = self._raw_socks(socket)
         if socket.secure:
@@ -131,22 +126,26 @@ class Entrances:
             site.add(
                 served_as(end.address),
                 end.address.path,
-                self._route(end, inbound),
+                self._route(end, inbound, asked=asks_for_certificates(socket.tls)),
                 owner=end.service.name,
                 cross_sites=end.service.cross_sites,
                 balances=[address.authority for address in end.service.balances],
             )
         return site
 
-    def _route(self, end: End, inbound: Inbound) -> Any:
+    def _route(self, end: End, inbound: Inbound, *, asked: bool) -> Any:
         if end.is_tunnel:
-            return TunnelRoute(inbound.tunnels, inbound.socks)
+            return TunnelRoute(inbound)
         server = self._servers[end.service.name]
         if isinstance(server, Balancer):
             return server
-        if isinstance(server, Proxy):
-            return ClientRoute(server, end.options, inbound.tunnels, inbound.socks)
-        return ClientRoute(server, end.options)
+        return ClientRoute(
+            server,
+            end.options,
+            inbound if isinstance(server, Proxy) else None,
+            asked=asked,
+            logged=self._context.log_clients,
+        )
 
     # -- peers --------------------------------------------------------------------------------------------------------------
 

@@ -239,6 +239,8 @@ class Gateway(MultiService):
 
     def _close(self) -> Deferred[Any]:
         self.log.info("Stopping services")
+        for server in self.servers.values():
+            server.stop()
         self.context.relays.abort()
         for tunnels in self.entrances.tunnels:
             tunnels.close()

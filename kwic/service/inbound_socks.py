@@ -11,11 +11,11 @@ from typing import Any
 
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import ServerFactory
-from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from kwic.policy.liveness import NORMAL, Timing
 from kwic.service.context import Context
+from kwic.service.refusals import Refusals
 from kwic.service.switchboard import Switchboard
 from kwic.transport.connection_log import address_text
 from kwic.transport.handshakes import Handshakes
@@ -27,8 +27,6 @@ from kwic.wire.socks5 import Rep, Request
 
 #: Connections that may wait for clients at one address: a bound on what peers can make us keep.
 MAXIMUM_WAITING = 4096
-#: A refused client certificate is logged at most so often; the others are on level debug.
-REFUSAL_LOG_S = 1.0
 
 
 class InboundSocks(ServerFactory):
@@ -41,7 +39,6 @@ class InboundSocks(ServerFactory):
     :param inactivity_timeout_s: `ws.inactivity.timeout`.
     """
 
-    log = Logger()
     noisy = False
 
     def __init__(
@@ -56,7 +53,7 @@ class InboundSocks(ServerFactory):
         self._inactivity_timeout_s = inactivity_timeout_s or timing.dead_after_s
         self._handshakes = Handshakes(context.reactor)
         self._draining = False
-        self._refusal_logged_s = float("-inf")
+        self._refusals = Refusals(context.reactor)
         #: Those that are not joined yet.
         self._acceptors: set[SocksAcceptor] = set()
 
@@ -124,7 +121,5 @@ class InboundSocks(ServerFactory):
 
     def _left(self, peer: str, reason: Failure) -> None:
         """A peer left, or was let go, before it has asked for anything."""
-        level, now_s = LogLevel.debug, self._reactor.seconds()
-        if reason.check(CertificateRefused) and now_s - self._refusal_logged_s >= REFUSAL_LOG_S:
-            level, self._refusal_logged_s = LogLevel.warn, now_s
-        self.log.emit(level, "{peer} is refused: {why}", peer=peer, why=reason.getErrorMessage())
+        tell = self._refusals.say if reason.check(CertificateRefused) else self._refusals.left
+        tell(peer, reason.getErrorMessage())

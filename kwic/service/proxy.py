@@ -20,7 +20,7 @@ from kwic.config.model import Service
 from kwic.service.context import Context
 from kwic.service.dial import Dial
 from kwic.service.path import PathSource
-from kwic.service.recovery import Recovery
+from kwic.service.recovery import Recovery, State
 from kwic.service.switchboard import Asker
 from kwic.transport.leg import READ_BYTES, Leg
 from kwic.transport.paced import PacedTransport
@@ -56,6 +56,11 @@ class Proxy:
         self.recovery: Recovery | None = None
         #: Bytes per second to each client that comes over the network.
         self._rate = outbound_rate(service)
+
+    @property
+    def quiesced(self) -> bool:
+        """Whether the back end could not be reached, and is being probed."""
+        return self.recovery is not None and self.recovery.state is State.QUIESCED
 
     def protocol(self, who: str) -> Leg:
         """
@@ -96,9 +101,17 @@ class Proxy:
             self._gave_up(f"a client from {sender}", why)
             acceptor.refuse(rep)
 
+        if self.quiesced:
+            acceptor.refuse(Rep.HOST_UNREACHABLE)
+            return
         dial = self._dial(lambda far: self._join(acceptor.accept(), far), on_failure)
         acceptor.on_lost = partial(self._left, dial)
         dial.start()
+
+    def stop(self) -> None:
+        """Probe the back end no more."""
+        if self.recovery is not None:
+            self.recovery.stop()
 
     def _dial(
         self,

@@ -164,6 +164,18 @@ def permitted(service: Service, identity: PeerIdentity | None) -> bool:
     return service.permits(None if identity is None else identity.names)
 
 
+def admitted(service: Service, identity: PeerIdentity | None, *, asked: bool) -> bool:
+    """
+    Whether a client may use a service.
+
+    Where clients are not asked for certificates, the constraint of a service that leaves through tunnels is about those who dial
+    them: it decides whose agent may offer the name. Every other one is about its clients, asked or not.
+
+    :param asked: whether the listener asks for certificates.
+    """
+    return permitted(service, identity) or (not asked and service.is_reverse_acceptor)
+
+
 def who(identity: PeerIdentity | None) -> str:
     """A peer as its certificate calls it."""
     return "no certificate" if identity is None else f"CN={identity.common_name}"

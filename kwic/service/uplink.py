@@ -363,6 +363,7 @@ class Uplink(Service, Watched):
                 else (TUNNEL_SUBPROTOCOL,),
                 headers=headers,
                 dial_address=peer.dial_address,
+                connection_log=self.context.connection_log,
                 message_limit_bytes=None,
                 reject_text=True,
             )
@@ -373,6 +374,7 @@ class Uplink(Service, Watched):
         return self._websocket(
             message_limit_bytes=self.options.maximum_message_bytes,
             inactivity_timeout_s=self.options.inactivity_timeout_s,
+            connection_log=self.context.client_log,
         )
 
     def _socks_endpoint(self, dial_address: str | None) -> IStreamClientEndpoint:
@@ -381,6 +383,7 @@ class Uplink(Service, Watched):
             protocols=(SOCKS_SUBPROTOCOL,),
             headers={INSTANCE_HEADER: self.context.identity},
             dial_address=dial_address,
+            connection_log=self.context.client_log,
             message_limit_bytes=None,
             inactivity_timeout_s=self.options.inactivity_timeout_s
             or LIVENESS[self.options.liveness].dead_after_s,
@@ -395,7 +398,6 @@ class Uplink(Service, Watched):
             tls=self.options.tls,
             maximum_redirects=self.options.maximum_redirects,
             proxy=self.context.proxy_for,
-            connection_log=self.context.connection_log,
             **how,
         )
 

@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import count
+from typing import Any
 
-from twisted.internet.interfaces import IAddress
+from twisted.internet.interfaces import IAddress, ISSLTransport
 from twisted.logger import Logger, LogLevel
 
 
@@ -91,6 +92,15 @@ class ConnectionLog:
     def say(self, message: str, **fields: object) -> None:
         """Write one line."""
         self.log.emit(self._level, message, **fields)
+
+
+def socket_layers(transport: Any) -> list[Layer]:
+    """:returns: the layers of a connection that was accepted: TCP, and TLS where it is spoken."""
+    ours, theirs = address_text(transport.getHost()), address_text(transport.getPeer())
+    layers = [Layer(name="tcp", ours=f"/{ours}", theirs=f"/{theirs}")]
+    if ISSLTransport.providedBy(transport):
+        layers.append(Layer(name="ssl", ours=f"ssl://{ours}", theirs=f"ssl://{theirs}"))
+    return layers
 
 
 def address_text(address: IAddress) -> str:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.endpoints import wrapClientTLS
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
+from zope.interface import implementer
 
 from kwic.config.model import Address, TlsOptions
 from kwic.errors import SetupError
 from kwic.transport.name_endpoint import tcp_endpoint
 from kwic.transport.tls import Credentials
+from kwic.transport.whole_tls import tls_factory
 
 #: Seconds that one TCP connect may take: the plan of a dial has moved on by then (policy/attempts).
 CONNECT_S = 10.0
@@ -37,4 +39,30 @@ def connect_endpoint(
         return endpoint
     if credentials is None:
         raise SetupError(f"{address} needs TLS, and there are no credentials for it")
-    return wrapClientTLS(credentials.client_options(address.host, tls), endpoint)
+    return TlsEndpoint(reactor, endpoint, credentials.client_options(address.host, tls))
+
+
+@implementer(IStreamClientEndpoint)
+class TlsEndpoint:
+    """
+    TLS on what another endpoint connects.
+
+    :param reactor: keeps time.
+    :param below: connects.
+    :param creator: makes the TLS connections (see `kwic.transport.tls`).
+    """
+
+    def __init__(self, reactor: Any, below: IStreamClientEndpoint, creator: Any) -> None:
+        self._reactor = reactor
+        self._below = below
+        self._creator = creator
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        """
+        Connect.
+
+        :returns: the factory's protocol, as soon as TCP is connected: TLS is being agreed on then.
+        """
+        through = tls_factory(self._creator, client=True, wrapped=protocolFactory, clock=self._reactor)
+        connected: Deferred[Any] = self._below.connect(through)
+        return connected.addCallback(lambda tls: tls.wrappedProtocol)

@@ -78,6 +78,8 @@ class Leg(Protocol):
         self.timer: Any = None
         self.sink: Callable[[bytes], None] = self._keep
         self.on_end: Callable[[Leg], None] | None = None
+        #: Called when the connection has ended, whatever it was joined to.
+        self.on_gone: Callable[[Failure], None] | None = None
 
     def connectionMade(self) -> None:
         """Stop reading at once, unless TLS still has to shake hands."""
@@ -129,6 +131,8 @@ class Leg(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Both directions are over, in order or by a reset."""
         self.lost = reason
+        if self.on_gone is not None:
+            self.on_gone(reason)
         if self.on_lost is not None:
             on_lost, self.on_lost = self.on_lost, None
             on_lost(self, reason)

@@ -36,7 +36,14 @@ from kwic.config.model import CrossSite
 from kwic.errors import MisuseError, SetupError
 from kwic.policy.origin import origin_allowed
 from kwic.transport.autobahn_channel import Channel, ServerChannels
-from kwic.transport.connection_log import ConnectionEntry, ConnectionLog, Layer, Role, address_text
+from kwic.transport.connection_log import (
+    ConnectionEntry,
+    ConnectionLog,
+    Layer,
+    Role,
+    address_text,
+    socket_layers,
+)
 from kwic.transport.judgement import CertificateRefused
 from kwic.transport.lean_channel import LeanChannel
 from kwic.transport.websocket_transport import DEFAULT_MESSAGE_LIMIT_BYTES, WebSocketTransport
@@ -92,6 +99,8 @@ class Accept:
     """None for tunnels: no limit, and no waiting for whole messages."""
     inactivity_timeout_s: float | None = None
     reject_text: bool = False
+    logged: bool = True
+    """Whether the connection log notes it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -415,9 +424,10 @@ class _Connection(Protocol):
             message_limit_bytes=answer.message_limit_bytes,
             inactivity_timeout_s=answer.inactivity_timeout_s,
         )
-        self._entry = self._site.connection_log.opened(
-            Role.SERVER, address_text(asked.peer), _layers(transport, self._websocket.uri)
-        )
+        if answer.logged:
+            self._entry = self._site.connection_log.opened(
+                Role.SERVER, address_text(asked.peer), _layers(transport, self._websocket.uri)
+            )
         self._websocket.start(answer.protocol)
         if rest:
             self._websocket.data_received(rest)
@@ -435,9 +445,5 @@ def _check(answer: Accept | Redirect | Refuse, asked: UpgradeRequest) -> None:
 
 def _layers(transport: Any, uri: str) -> list[Layer]:
     """The layers of a connection that was accepted."""
-    ours, theirs = address_text(transport.getHost()), address_text(transport.getPeer())
-    layers = [Layer(name="tcp", ours=f"/{ours}", theirs=f"/{theirs}")]
-    if ISSLTransport.providedBy(transport):
-        layers.append(Layer(name="ssl", ours=f"ssl://{ours}", theirs=f"ssl://{theirs}"))
-    layers.append(Layer(name="wsn", ours=uri, theirs=f"ws{uri[uri.index('://') :]}"))
-    return layers
+    websocket = Layer(name="wsn", ours=uri, theirs=f"ws{uri[uri.index('://') :]}")
+    return [*socket_layers(transport), websocket]

@@ -143,6 +143,11 @@ class GatewayCase(SynchronousTestCase):
         """The log lines that contain a text."""
         return [line for line in map(formatEvent, self.events) if line is not None and part in line]
 
+    def warnings(self, part: str) -> list[str]:
+        """Those that are warnings."""
+        found = [event for event in self.events if event["log_level"].name == "warn"]
+        return [line for line in map(formatEvent, found) if line is not None and part in line]
+
     # -- others
     def host(self, name: str, address: str) -> SimReactor:
         """A machine that has no gateway."""
@@ -158,7 +163,7 @@ class GatewayCase(SynchronousTestCase):
     def connect(self, address: str, port: int, hello: bytes = b"", *, by: str = "user") -> Talker:
         """A client; it says something at once, if there is something to say."""
         talker = Talker(hello)
-        self.network.hosts[by].connectTCP(address, port, _One(talker))
+        self.network.hosts[by].connectTCP(address, port, One(talker))
         return talker
 
     def hears(self, talker: Talker, data: bytes, timeout_s: float = 10.0) -> None:
@@ -186,7 +191,7 @@ class GatewayCase(SynchronousTestCase):
         self.assertEqual(talker.how_it_ended, "ConnectionLost")
 
 
-class _One(Factory):
+class One(Factory):
     """For a connection whose protocol is there already."""
 
     noisy = False
