@@ -87,7 +87,7 @@ class ClientFactory(ServerFactory):
         if self._at_the_door:
             return Door(self, client)
         if not admitted(self.server.service, None, asked=False):
-            self.refusals.say(client, f"service {self.server.service.name} wants a certificate")
+            self.refusals.say(client, f"{who(None)} may not use service {self.server.service.name}")
             return TurnedAway()
         return self.server.protocol(client)
 
@@ -151,9 +151,7 @@ class Door(Protocol):
         factory, identity = self._factory, peer_identity(self.transport)
         service = factory.server.service
         if not admitted(service, identity, asked=factory.asked):
-            factory.refusals.say(
-                f"{self._client} ({who(identity)})", f"its certificate does not fit service {service.name}"
-            )
+            factory.refusals.say(self._client, f"{who(identity)} may not use service {service.name}")
             self.transport.abortConnection()
             return
         protocol = factory.server.protocol(self._client)
