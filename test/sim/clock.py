@@ -76,6 +76,8 @@ class SimClock:
         self._now = 1000.0
         self._heap: list[tuple[float, int, SimCall]] = []
         self._order = count()
+        #: Whose call runs now; None: the world's.
+        self.acting: Any = None
 
     def seconds(self) -> float:
         return self._now
@@ -110,6 +112,7 @@ class SimClock:
             heapq.heappop(self._heap)
             if call.active() and call.getTime() == when:
                 self._now = max(self._now, when)
+                self.acting = call.owner
                 if call.owner is None:
                     call.run()
                 else:

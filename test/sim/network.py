@@ -10,13 +10,14 @@ A network in memory with its hosts: each has a reactor of its own, all share one
     network.power_off("cloud1")                        the machine is gone, nobody is told
     cloud1 = network.host("cloud1", "10.0.0.8")        a new start, here with another address
 
-Nothing here is random: a simulation that draws its faults from a seed replays exactly.
+Nothing here is random, unless `jitter` draws it: a simulation that draws its faults from a seed replays exactly.
 """
 
 from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -39,6 +40,9 @@ from test.sim.tcp import Item, Mark, SimConnector, SimPort, SimTransport
 LATENCY_S = 0.0005
 #: A connect that got no answer is sent again after so long, as TCP does.
 SYN_AGAIN_S = 1.0
+#: What a resolver does when no name server answers, unless it is told otherwise (resolv.conf(5)).
+ASK_AGAIN_S = 5.0
+QUESTIONS = 2
 #: What the kernel keeps for a process that does not read.
 DATAGRAMS_KEPT = 64
 
@@ -51,9 +55,12 @@ class SimNetwork:
         self.hosts: dict[str, SimReactor] = {}
         #: Host names and their addresses, for everyone.
         self.names: dict[str, tuple[str, ...]] = {}
-        #: How long the name servers take to answer; None: they do not.
+        #: How long the name servers take to answer; None: they do not, and whoever asks gives up in the end.
         self.resolve_s: float | None = 0.0
         self.latency_s = LATENCY_S
+        #: What a packet takes longer than it must, in seconds: drawn for each.
+        self.jitter: Callable[[], float] | None = None
+        self._numbers = count()
         self._latencies: dict[tuple[str, str], float] = {}
         self._cuts: set[tuple[str, str]] = set()
         self._held: dict[tuple[str, str], list[tuple[SimTransport, Item]]] = {}
@@ -96,7 +103,7 @@ class SimNetwork:
     def crash(self, name: str) -> None:
         """The process is killed; its kernel tells the others."""
         reactor = self.hosts[name]
-        for transport in tuple(reactor.transports):
+        for transport in sorted(reactor.transports, key=lambda one: one.number):
             transport.tell(Mark.RESET)
         reactor.die()
 
@@ -122,10 +129,10 @@ class SimNetwork:
             if other != name:
                 self.cut(name, other)
 
-    def heal(self, a: str | None = None, b: str | None = None) -> None:
-        """Packets between two hosts, or between any, get through again; TCP sends what was lost."""
-        for pair in tuple(self._cuts):
-            if a is None or pair in ((a, b), (b, a)):
+    def heal(self, a: str | None = None, b: str | None = None, *, both: bool = True) -> None:
+        """Packets between two hosts (or only those from a to b), or between any, get through again; TCP sends what was lost."""
+        for pair in sorted(self._cuts):
+            if a is None or pair == (a, b) or (both and pair == (b, a)):
                 self._cuts.discard(pair)
                 for receiver, item in self._held.pop(pair, ()):
                     self._arrive(pair, receiver, item)
@@ -133,7 +140,15 @@ class SimNetwork:
     # -- what travels
     def between(self, a: str, b: str) -> float:
         """How long a packet takes."""
-        return 0.0 if a == b else self._latencies.get((a, b), self.latency_s)
+        if a == b:
+            return 0.0
+        return self._latencies.get((a, b), self.latency_s) + (
+            self.jitter() if self.jitter is not None else 0.0
+        )
+
+    def next_number(self) -> int:
+        """Every connection's end has one: sets of them are gone through in that order."""
+        return next(self._numbers)
 
     def is_cut(self, a: str, b: str) -> bool:
         """Whether packets from a to b are lost."""
@@ -223,6 +238,7 @@ class SimReactor:
         self.name = name
         self.addresses = tuple(addresses)
         self.alive = True
+        self.died_s: float | None = None
         self.powered = True
         self.frozen = False
         self.calls: set[SimCall] = set()
@@ -276,10 +292,13 @@ class SimReactor:
         while self._late and not self.frozen:
             call = self._late.pop(0)
             if call.active() and call.getTime() <= self.seconds():
+                self.network.clock.acting = self
                 call.run()
 
     def die(self) -> None:
         """The process is no more."""
+        if self.alive:
+            self.died_s = self.seconds()
         self.alive = False
         for transport in self.transports:
             transport.vanish()
@@ -440,17 +459,25 @@ class SimResolver:
         resolutionReceiver.resolutionBegan(resolution)
         network = self._reactor.network
 
-        def answer() -> None:
+        def tell(known: bool) -> None:
             if resolution.cancelled:
                 return
-            for address in network.names.get(hostName.lower(), ()):
+            for address in network.names.get(hostName.lower(), ()) if known else ():
                 kind = IPv6Address if ":" in address else IPv4Address
                 if addressTypes is None or kind in addressTypes:
                     resolutionReceiver.addressResolved(kind("TCP", address, portNumber))
             resolutionReceiver.resolutionComplete()
 
-        if network.resolve_s is not None:
-            self._reactor.callLater(network.resolve_s, answer)
+        def ask(questions_left: int) -> None:
+            # A thread waits for it, and not the reactor; it asks twice, and gives up.
+            if network.resolve_s is not None:
+                network.clock.callLater(network.resolve_s, self._reactor.callFromThread, tell, True)
+            elif questions_left:
+                network.clock.callLater(ASK_AGAIN_S, ask, questions_left - 1)
+            else:
+                self._reactor.callFromThread(tell, False)
+
+        ask(QUESTIONS)
         return resolution
 
 

@@ -69,6 +69,7 @@ class SimTransport:
     def __init__(self, reactor: SimReactor, ours: tuple[str, int], theirs: tuple[str, int]) -> None:
         self.reactor = reactor
         self._ours, self._theirs = ours, theirs
+        self.number = reactor.network.next_number()
         self.other: SimTransport
         self.protocol: Any = None
         self.connected = True
@@ -80,6 +81,7 @@ class SimTransport:
         self._reading = True
         self._read_scheduled = False
         self._write_closing = False
+        self._aborting = False
         self._fin_sent = False
         self._fin_received = False
         self._producer: Any = None
@@ -105,7 +107,8 @@ class SimTransport:
         assert isinstance(data, bytes), type(data)
         if not data or not self.connected or self._write_closing or self.disconnecting:
             return
-        self._out.append(data)
+        for start in range(0, len(data), READ_BYTES):
+            self._out.append(data[start : start + READ_BYTES])
         self._out_bytes += len(data)
         self._send()
         full = self._out_bytes > self.bufferSize and not self._producer_paused
@@ -129,9 +132,9 @@ class SimTransport:
             self.reactor.callLater(0, self._check_sent)
 
     def abortConnection(self) -> None:
-        if self.connected and not self.disconnecting:
-            self.disconnecting = True
-        if self.connected:
+        if self.connected and not self._aborting:
+            # Nothing is read or written any more until it is told (as in Twisted).
+            self._aborting = self.disconnecting = True
             self.reactor.callLater(0, self._reset)
 
     def _reset(self) -> None:
@@ -205,7 +208,7 @@ class SimTransport:
 
     def _check_sent(self) -> None:
         """What was to be sent is gone: let the producer go on, or close."""
-        if not self.connected:
+        if not self.connected or self._aborting:
             return
         waits = self._producer_paused or not self._streaming
         if self._producer is not None and waits and self._out_bytes <= self.bufferSize // 2:
@@ -254,7 +257,7 @@ class SimTransport:
 
     def _read(self) -> None:
         self._read_scheduled = False
-        if not self.connected:
+        if not self.connected or self._aborting:
             return
         if Mark.RESET in self._in:
             self.end(Failure(ConnectionLost()))

@@ -1,0 +1,149 @@
+"""What must be true of the gateways at every look, whatever has happened to them, and what must be true again when all is well."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kwic.service.proxy import Proxy
+from kwic.transport.tunnel import MESSAGE_BYTES, Tunnel
+from kwic.wire.window import WINDOW_MAXIMUM_BYTES
+from test.sim.instance import Instance, carrier, peer_host
+from test.sim.ledger import host, way
+from test.sim.tcp import READ_BYTES
+from test.sim.world import World
+
+#: Silence of a tunnel or a link may go unnoticed for so long (configuration.md §7), and unsuspected for so long.
+DEAD_S = 5.0
+SUSPECT_S = 3.5
+#: What was sent before the silence may come so much later, and a check is as late as the machine is slow.
+MARGIN_S = 1.0
+#: One more read than the mark at which the opposite leg is paused.
+STREAM_BYTES = 65_536 + 4 * READ_BYTES
+#: What a full link still takes: its own buffer, and the message that was being written.
+LINK_BYTES = 65_536 + 2 * MESSAGE_BYTES
+#: What a session may want to say before the link takes it.
+SESSION_BYTES = 2 * MESSAGE_BYTES
+
+
+def look(world: World) -> None:
+    """Everything that is true always."""
+    for instance in world.instances.values():
+        if instance.alive:
+            for tunnel in instance.tunnels():
+                _silence(world, instance, tunnel)
+                _bounds(world, instance, tunnel)
+
+
+# -- silence ---------------------------------------------------------------------------------------------------------------
+
+
+def _silence(world: World, instance: Instance, tunnel: Tunnel) -> None:
+    """Silence is suspicious, then death."""
+    silent_s = _silent_s(world, instance, tunnel)
+    if silent_s is None or not tunnel.up:
+        return
+    if silent_s > DEAD_S + MARGIN_S:
+        world.wrong(
+            f"{instance.name} believes in its tunnel to {peer_host(tunnel)} after {silent_s:.1f} s of silence"
+        )
+    elif silent_s > SUSPECT_S + MARGIN_S and not tunnel.suspect:
+        world.wrong(
+            f"{instance.name} does not suspect its tunnel to {peer_host(tunnel)} after {silent_s:.1f} s of silence"
+        )
+
+
+def _silent_s(world: World, instance: Instance, tunnel: Tunnel) -> float | None:
+    """For how long nothing can have come, as far as the present silence goes; None when something may come now."""
+    now_s = world.clock.seconds()
+    if instance.reactor.frozen:
+        return None
+    other = carrier(tunnel).other.reactor
+    since: list[float | None] = [world.ledger.since(way(other.name, instance.name))]
+    if other.died_s is not None:
+        since.append(other.died_s)
+    elif other.frozen:
+        since.append(world.ledger.since(host(other.name)))
+    known = [one for one in since if one is not None]
+    if not known:
+        return None
+    # Whoever slept himself begins to listen when he wakes.
+    woke_s = world.woke_s.get(instance.name, 0.0)
+    return now_s - max(min(known), woke_s, tunnel.up_since_s or now_s)
+
+
+# -- bounds ----------------------------------------------------------------------------------------------------------------
+
+
+def _bounds(world: World, instance: Instance, tunnel: Tunnel) -> None:
+    """A slow reader costs a bounded buffer."""
+    session = tunnel.session
+    sizes = {
+        "link": (carrier(tunnel)._out_bytes, LINK_BYTES),
+        "session": (session.output_bytes, SESSION_BYTES),
+    }
+    for number, stream in tunnel.streams.items():
+        if stream.queued_bytes:
+            sizes[f"stream {number}"] = (stream.queued_bytes, STREAM_BYTES)
+        if stream._held:
+            held = sum(map(len, stream._held))
+            entry = session._streams.get(number)
+            # A stream that both sides have finished is known to the tunnel only.
+            size = WINDOW_MAXIMUM_BYTES if entry is None else entry.window.size_bytes
+            sizes[f"what stream {number} holds"] = (held, size)
+    for what, (is_bytes, bound) in sizes.items():
+        if is_bytes > bound:
+            world.wrong(f"{instance.name}, tunnel to {tunnel.peer}: {what} has {is_bytes} bytes")
+
+
+# -- when all is well ------------------------------------------------------------------------------------------------------
+
+
+def missing(world: World) -> Iterator[str]:
+    """What is not redundant yet."""
+    clouds, agents = set(world.topology.cloud_nodes), set(world.topology.agent_nodes)
+    down = [name for name, instance in world.instances.items() if not instance.serving]
+    if down:
+        yield f"{down} do not serve"
+        return
+    for agent in world.agents:
+        for uplink in agent.uplinks():
+            own = uplink.address.host.split(".")[0]
+            wanted = {own} if own in clouds else clouds
+            reached = {
+                peer_host(peer.tunnel)
+                for peer in uplink.tunnels
+                if peer.tunnel is not None and not peer.tunnel.suspect
+            }
+            if reached != wanted:
+                yield f"{agent.name} reaches {sorted(reached)} by {uplink.address}"
+    for cloud in world.clouds:
+        for listener in world.topology.listeners:
+            if listener.host == cloud.name:
+                holders = {
+                    peer_host(tunnel)
+                    for tunnel in cloud.gateway.names.holders(listener.key)
+                    if not tunnel.suspect
+                }
+                if holders != agents:
+                    yield f"{cloud.name} holds {listener.key} of {sorted(holders)}"
+        members = {member.node for member in cloud.gateway.membership.members() if member.counts}
+        if members != clouds - {cloud.name}:
+            yield f"{cloud.name} sees {sorted(members)}"
+        own_state = cloud.gateway.membership.own
+        if not own_state.balances:
+            yield f"{cloud.name} does not serve its balancer"
+
+
+def unsettled(world: World) -> Iterator[str]:
+    """What is left of clients when all have gone."""
+    for instance in world.instances.values():
+        if len(instance.context.relays):
+            yield f"{instance.name} counts {len(instance.context.relays)} relays"
+        for name, server in instance.gateway.servers.items():
+            if isinstance(server, Proxy) and server.waiting:
+                yield f"{instance.name}, {name}: {server.waiting} clients wait"
+        for tunnel in instance.tunnels():
+            if tunnel.clients:
+                yield f"{instance.name}: {tunnel.clients} clients in the tunnel to {tunnel.peer}"
+            if tunnel.session.streams != len(tunnel.streams):
+                yield f"{instance.name}: {tunnel.session.streams} streams in the session with {tunnel.peer}, {len(tunnel.streams)} in the tunnel"
