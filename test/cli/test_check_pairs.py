@@ -381,7 +381,6 @@ class ExampleTests(StoresTestCase):
         """All scenarios fit, both sides and both nodes."""
         clients = {"onprem": "tenant101", "tenant101": "tenant101", "tenant201": "tenant201"}
         pki = make_demo_pki(self.folder / "x509", DemoPlan(clients=clients), now_s=NOW_S)
-        cloud = f"{ETC}/ha/cloud-config.xml,cloud-node-hostname=cloud"
         scenarios = {
             "simple": ["simple/cloud", "simple/onprem"],
             "tls": ["tls/cloud", "tls/onprem"],
@@ -390,8 +389,10 @@ class ExampleTests(StoresTestCase):
             "forward-proxy": ["forward-proxy/cloud", "forward-proxy/onprem"],
         }
         files = {name: [f"{ETC}/{side}-config.xml" for side in sides] for name, sides in scenarios.items()}
-        nodes = [f"{cloud}{number}.example.com" for number in (1, 2)]
-        files["ha"] = [*nodes, f"{ETC}/ha/onprem-config.xml"]
+        for name in ("ha", "ha-etcd"):
+            cloud = f"{ETC}/{name}/cloud-config.xml,cloud-node-hostname=cloud"
+            nodes = [f"{cloud}{number}.example.com" for number in (1, 2)]
+            files[name] = [*nodes, f"{ETC}/{name}/onprem-config.xml"]
         for name, sides in files.items():
             stores = Path(pki.directory) / "stores"
             status, out, err = self.type(check, "--strict", "-D", f"stores={stores}", *sides)

@@ -91,9 +91,6 @@ def run(options: Options) -> int:
         for problem in error.problems:
             print(problem.render(), file=sys.stderr)
         return FAILED
-    except SetupError as error:
-        print(f"kwic explain: {error}", file=sys.stderr)
-        return FAILED
     lines = {"text": text, "dot": as_dot, "svg": as_svg}[options["format"]](stories)
     is_plain = options["format"] == "text" and not knows_boxes(sys.stdout.encoding)
     for line in lines:
@@ -112,7 +109,7 @@ def knows_boxes(encoding: str | None) -> bool:
 
 
 def told(options: Options) -> list[Story]:
-    """Read the files. :raises SetupError: a gateway could not start with one of them."""
+    """Read the files. :raises ConfigError: a gateway could not start with one of them."""
     now_s, environ = time.time(), dict(os.environ)
     defines, _ = merged_defines(options.defines, environ)
     names = OfflineNames.of(options.names, own_interfaces=True, look_up=bool(options["look-up"]))

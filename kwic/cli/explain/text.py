@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from textwrap import wrap
@@ -15,6 +16,8 @@ LABEL = 10
 """Columns of a fact's label."""
 LONGEST_JOURNEY = 8
 """Services that one client is followed through."""
+_UNIT = re.compile(r"(\d) (s|B/s|bytes)\b")
+"""A number stays with its unit."""
 
 
 def in_words(story: Story, journeys: Journeys) -> Iterator[str]:
@@ -45,10 +48,11 @@ def facts(items: Facts, indent: int) -> Iterator[str]:
 
 def hanging(head: str, text: str) -> Iterator[str]:
     """:returns: a text behind a head, its further lines below its beginning."""
-    lines = wrap(text, max(20, WIDTH - len(head)), break_long_words=False, break_on_hyphens=False) or [""]
-    yield (head + lines[0]).rstrip()
-    for line in lines[1:]:
-        yield " " * len(head) + line
+    kept = _UNIT.sub("\\1\N{NO-BREAK SPACE}\\2", text)
+    lines = wrap(kept, max(20, WIDTH - len(head)), break_long_words=False, break_on_hyphens=False) or [""]
+    for number, line in enumerate(lines):
+        beginning = " " * len(head) if number else head
+        yield (beginning + line.replace("\N{NO-BREAK SPACE}", " ")).rstrip()
 
 
 def _door(door: Door) -> Iterator[str]:
