@@ -319,7 +319,11 @@ class MismatchTests(PairTestCase):
 class MemberTests(StoresTestCase):
     """Members of one cluster."""
 
-    def check(self, *securities: Security | None) -> str:
+    def check(
+        self,
+        *securities: Security | None,
+        found_by: str = "<accept>tcp://localhost:5941</accept><connect>udp://224.34.0.1:54327</connect>",
+    ) -> str:
         """What is said about nodes with these stores."""
         files = []
         for number, security in enumerate(securities, 1):
@@ -328,8 +332,7 @@ class MemberTests(StoresTestCase):
                     f"cloud{number}.xml",
                     security_of(security) if security else "",
                     proxy(f"tcp://127.0.0.1:{number}"),
-                    "<cluster><name>c</name><accept>tcp://localhost:5941</accept>"
-                    "<connect>udp://224.34.0.1:54327</connect></cluster>",
+                    f"<cluster><name>c</name>{found_by}</cluster>",
                 )
             )
         return self.type(check, *files)[1]
@@ -354,6 +357,11 @@ class MemberTests(StoresTestCase):
         """One speaks TLS, the other does not."""
         found = self.check(self.scene.security("a", self.scene.server(HOST)), None)
         self.assertIn("cloud2.xml has no keystore, and other members of cluster “c” do", found)
+
+    def test_members_without_links(self) -> None:
+        """Members that know of each other by etcd alone show each other nothing."""
+        securities = [self.scene.security("a", self.scene.server(HOST)), None]
+        self.assertIn("no problems", self.check(*securities, found_by="<connect>etcd://etcd1</connect>"))
 
     def test_none_has_one(self) -> None:
         """On loopback nobody needs keys."""

@@ -195,6 +195,11 @@ class StoryTests(SynchronousTestCase):
         self.assertEqual(facts["listens"], "172.34.0.7:1")
         self.assertEqual(facts["looks at"], "tcp://cloud2:1")
         self.assertIn("whoever can reach it", facts["TLS"])
+        alone = "<cluster><name>c</name><connect>etcd://etcd1</connect></cluster>"
+        facts = dict(story_of(read(proxy(), alone)).cluster)
+        self.assertEqual(facts["looks at"], "etcd://etcd1:2379")
+        self.assertIn("nowhere", facts["listens"])
+        self.assertNotIn("TLS", facts)
 
 
 class PapersTests(StoresTestCase):

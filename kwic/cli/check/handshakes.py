@@ -173,6 +173,8 @@ class Rehearsals:
             mine, theirs = first.config.cluster, second.config.cluster
             if mine is None or theirs is None or mine.name != theirs.name:
                 continue
+            if not (mine.accepts and theirs.accepts):
+                continue  # who takes no links has none: both are told of each other by etcd
             if (first.config.security.keystore is None) is not (second.config.security.keystore is None):
                 bare = first if first.config.security.keystore is None else second
                 assert bare.config.cluster is not None

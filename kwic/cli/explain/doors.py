@@ -98,7 +98,11 @@ def cluster_facts(view: View) -> Iterator[tuple[str, str]]:
         )
         named = (host if host.startswith("@") else bracketed(host) for host in hosts)
         yield "listens", listed((f"{host}:{accept.port}" for host in named), "and")
+    if not cluster.accepts:
+        yield "listens", "nowhere: it is told of the other members, and has no links to them"
     yield "looks at", listed(map(_sought, cluster.connects), "and") or "nobody: others must dial it"
+    if not cluster.accepts:
+        return
     if view.config.security.keystore is None:
         yield "TLS", "none: whoever can reach it may be a member"
     else:
