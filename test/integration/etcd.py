@@ -103,6 +103,8 @@ class Etcd:
     def _serves(self) -> bool:
         try:
             return self.call("/maintenance/status", {}).get("leader", "0") != "0"
+        except urllib.error.HTTPError:
+            return True  # it serves those whom it knows, and asks who we are
         except (OSError, ValueError):
             return False
 

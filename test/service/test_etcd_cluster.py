@@ -211,6 +211,21 @@ class OutageTests(EtcdCase):
         self.assertTrue(self.see(1, 2))
         self.assertEqual(len(self.store.keys), 2)
 
+    def test_one_member_is_cut_off(self) -> None:
+        """A member that is cut off from etcd only stays, as its links do, and enters itself again when it can."""
+        self.serve(SERVER)
+        self.start(1, 2)
+        self.wait(1, 2)
+        self.network.run(5)
+        self.network.cut("cloud2", "etcd0")
+        self.network.run(30)
+        self.assertEqual(len(self.store.keys), 1)
+        self.assertTrue(self.see(1, 2))
+        self.assertIsNotNone(self.members["cloud1"].path(self.seen(1)["cloud2"], "a"))
+        self.network.heal()
+        self.network.run(10)
+        self.assertEqual(len(self.store.keys), 2)
+
     def test_lost_its_data(self) -> None:
         """When etcd comes back empty, all enter themselves again, and nobody was gone meanwhile."""
         self.serve(SERVER)
