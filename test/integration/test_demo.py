@@ -38,6 +38,8 @@ class DemoTests(SynchronousTestCase):
             stderr=subprocess.STDOUT,
             text=True,
             env={**os.environ, "PYTHONPATH": str(SOURCE_ROOT), "PYTHONIOENCODING": "utf-8"},
+            # A shell's background jobs ignore SIGINT and hand that on; on a terminal it is not so.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         self.addCleanup(process.stdout.close)  # type: ignore[union-attr]
         self.addCleanup(process.kill)
