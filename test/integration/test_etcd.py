@@ -487,6 +487,7 @@ class GatewayTests(GatewayTestCase):
             self.wait_joined(cloud, agents=1)
             self.wait_for("the cluster", lambda cloud=cloud: bool((self.status(cloud) or {}).get("members")))
         self.serves("onprem1.example.org", 6661)
+        self.wait_for_line(clouds[0], "keeps the register of the members")
         etcd.signal(signal.SIGKILL)
         log = self.processes[clouds[0]].log_text
         self.wait_for("etcd is missed", lambda: log().count("etcd cannot be used") == 2)
