@@ -24,6 +24,7 @@ from kwic.service.echo import Echo
 from kwic.service.entrances import Entrances
 from kwic.service.etcd_cluster import EtcdCluster
 from kwic.service.gateway import Gateway
+from kwic.service.listening import Listening
 from kwic.service.local import LocalSource
 from kwic.service.membership import Alone, Membership
 from kwic.service.neighbourly import Neighbourly
@@ -31,7 +32,6 @@ from kwic.service.path import EndpointPath, PathSource
 from kwic.service.proxy import Proxy
 from kwic.service.recovery import Recovery
 from kwic.service.reverse import Names
-from kwic.service.sockets import sockets
 from kwic.service.socks_uplink import SocksUplink
 from kwic.service.source_endpoint import SourceEndpoint
 from kwic.service.sources import FixedSource, ReverseSource, SocksSource, UplinkSource, one_source
@@ -92,7 +92,7 @@ class Assembly:
             for key in end.keys
         }
         entrances = Entrances(self._config, self._context, self._servers, self._names, self._membership)
-        gateway = Gateway(
+        return Gateway(
             self._config,
             self._context,
             membership=self._membership,
@@ -101,10 +101,8 @@ class Assembly:
             uplinks=tuple(self._uplinks.values()),
             balances=self._balances,
             entrances=entrances,
+            listening=Listening(self._context, listeners(self._config), entrances.listener),
         )
-        for socket in sockets(listeners(self._config), self._context.names):
-            gateway.add_listener(entrances.listener(socket), socket)
-        return gateway
 
     # -- what serves clients ------------------------------------------------------------------------------------------------
 
@@ -144,13 +142,13 @@ class Assembly:
         return SocksSource(uplink, name, timeout_s, priority)
 
     def _direct(self, end: End, priority: int) -> EndpointPath:
-        address = end.address
-        return EndpointPath(
-            (end.service.name, priority),
-            str(address),
-            lambda: connect_endpoint(self._context.reactor, address, self._context.credentials, end.tls),
-            priority=priority,
-        )
+        """:raises SetupError: TLS cannot be had."""
+
+        def endpoint() -> IStreamClientEndpoint:
+            return connect_endpoint(self._context.reactor, end.address, self._context.credentials, end.tls)
+
+        endpoint()
+        return EndpointPath((end.service.name, priority), str(end.address), endpoint, priority=priority)
 
     # -- what is dialled for tunnels ----------------------------------------------------------------------------------------
 
@@ -163,6 +161,7 @@ class Assembly:
                 self._uplinks[key] = Uplink(self._context, end.address, options)
             else:
                 self._uplinks[key] = self._socks_uplink(end, options)
+            self._uplinks[key].check()
         return self._uplinks[key]
 
     def _socks_uplink(self, end: End, options: UplinkOptions) -> SocksUplink:

@@ -7,7 +7,10 @@ import socket
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.threads import deferToThreadPool
 
 from kwic.config.model import Address
 from kwic.policy.forward_proxy import Proxy, proxy_for
@@ -17,6 +20,8 @@ from kwic.transport.connection_log import ConnectionLog
 from kwic.transport.resolver import FixedNames
 from kwic.transport.tls import Credentials
 from kwic.wire.limits import Limits
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +63,18 @@ class Context:
     def proxy_for(self, address: Address) -> Proxy | None:
         """The HTTP proxy through which an address is dialled, if any."""
         return proxy_for(address, self.properties, self.environ)
+
+    def in_thread(self, call: Callable[..., T], *args: Any) -> Deferred[T]:
+        """
+        Do what would block the reactor.
+
+        :returns: fires with what it returned.
+        """
+        pool = getattr(self.reactor, "getThreadPool", None)
+        if pool is None:
+            return maybeDeferred(call, *args)
+        done: Deferred[T] = deferToThreadPool(self.reactor, pool(), call, *args)
+        return done
 
     @property
     def client_log(self) -> ConnectionLog | None:

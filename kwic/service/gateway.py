@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from kwic import __version__
 from kwic.config.model import GatewayConfig
@@ -22,16 +23,17 @@ from kwic.service.balancer import Balances
 from kwic.service.clients import Server
 from kwic.service.context import Context
 from kwic.service.entrances import Entrances
-from kwic.service.listener import AddressNotHereError, Listener
+from kwic.service.listening import Listening
 from kwic.service.membership import Membership
 from kwic.service.own_offers import OwnOffers
 from kwic.service.reverse import Names
-from kwic.service.sockets import Socket
 from kwic.service.socks_uplink import SocksUplink
 from kwic.service.uplink import Uplink
 
 #: Seconds between two looks at whether a store has changed.
 CHANGED_S = 10.0
+#: Seconds between two warnings about the same certificate.
+REMIND_S = 86_400.0
 #: What closing every connection may take after the grace, before the process ends all the same.
 CLOSING_S = 2.0
 
@@ -48,6 +50,7 @@ class Gateway(MultiService):
     :param uplinks: the tunnels that we dial.
     :param balances: our services that answer for a balancer.
     :param entrances: what answers on the sockets.
+    :param listening: the sockets.
     """
 
     log = Logger()
@@ -63,6 +66,7 @@ class Gateway(MultiService):
         uplinks: Sequence[Uplink | SocksUplink],
         balances: Balances,
         entrances: Entrances,
+        listening: Listening,
     ) -> None:
         super().__init__()
         self.config = config
@@ -72,18 +76,15 @@ class Gateway(MultiService):
         self.servers = servers
         self.uplinks = uplinks
         self.entrances = entrances
-        self.listeners: list[tuple[Listener, Socket]] = []
+        self.listening = listening
         self.started_s = 0.0
         self.draining = False
         self._end_now: Callable[[], None] = lambda: None
         self._look: Any = None
+        self._remind: Any = None
         offers = OwnOffers(context, membership, names, balances, entrances.met_at())
         for child in (membership, offers, *uplinks):
             child.setServiceParent(self)
-
-    def add_listener(self, listener: Listener, socket: Socket) -> None:
-        """Listen there, too."""
-        self.listeners.append((listener, socket))
 
     # -- starting -----------------------------------------------------------------------------------------------------------
 
@@ -98,11 +99,13 @@ class Gateway(MultiService):
         self.log.info("Configuration file: {file}", file=self.config.file)
         for warning in self.config.warnings:
             self.log.warn("{warning}", warning=warning.render())
-        for text in self.context.warnings():
-            self.log.warn("{text}", text=text)
         self.log.info("Starting server")
         self.log.info("Starting services")
-        self._bind()
+        problems = self.listening.bind()
+        if problems:
+            for problem in problems:
+                self.log.critical("{problem}", problem=problem)
+            raise SystemExit(1)
         try:
             super().privilegedStartService()
         except SetupError as error:
@@ -116,38 +119,8 @@ class Gateway(MultiService):
             at=time.strftime("%Y-%m-%d %H:%M:%S"),
         )
 
-    def _bind(self) -> None:
-        problems: list[SetupError] = []
-        elsewhere: list[tuple[Listener, Socket, AddressNotHereError]] = []
-        for listener, socket in self.listeners:
-            try:
-                listener.privilegedStartService()
-            except AddressNotHereError as error:
-                elsewhere.append((listener, socket, error))
-            except SetupError as error:
-                problems.append(error)
-        for listener, socket, foreign in elsewhere:
-            # A name may have addresses of other machines beside ours: one that is ours is enough.
-            if not all(self._served_elsewhere(end, socket) for end in socket.ends):
-                problems.append(foreign)
-            else:
-                self.listeners.remove((listener, socket))
-        if problems:
-            for problem in problems:
-                self.log.critical("{problem}", problem=problem)
-            for listener, _ in self.listeners:
-                listener.stop_listening()
-            raise SystemExit(1)
-
-    def _served_elsewhere(self, end: Any, socket: Socket) -> bool:
-        return any(
-            end in other.ends and listener.listening
-            for listener, other in self.listeners
-            if other is not socket
-        )
-
     def _say_accepts(self) -> None:
-        for listener, socket in self.listeners:
+        for listener, socket in self.listening.listeners:
             for accept in dict.fromkeys(end.address for end in socket.ends):
                 where = "" if str(listener) == accept.authority else f" @ {listener}"
                 self.log.info("  {accept}{where}", accept=accept, where=where)
@@ -160,10 +133,16 @@ class Gateway(MultiService):
         """Dial, and join the cluster."""
         self.started_s = self.context.reactor.seconds()
         self.draining = False
-        for listener, _ in self.listeners:
-            listener.startService()
+        self.listening.start()
         super().startService()
         self._look = self.context.reactor.callLater(CHANGED_S, self._reload_if_changed)
+        self._remind = self.context.reactor.callLater(REMIND_S, self._say_warnings)
+
+    def _say_warnings(self) -> None:
+        """Certificates end while we run: say so once a day, as was said when they were read."""
+        self._remind = self.context.reactor.callLater(REMIND_S, self._say_warnings)
+        for text in self.context.warnings():
+            self.log.warn("{text}", text=text)
 
     # -- stopping -----------------------------------------------------------------------------------------------------------
 
@@ -175,9 +154,10 @@ class Gateway(MultiService):
         """
         self.log.info("Stopping server")
         self.draining = True
-        if self._look is not None and self._look.active():
-            self._look.cancel()
-        done = DeferredList([maybeDeferred(listener.stopService) for listener, _ in self.listeners])
+        for timer in (self._look, self._remind):
+            if timer is not None and timer.active():
+                timer.cancel()
+        done = self.listening.stop()
         self.membership.leave()
         for uplink in self.uplinks:
             uplink.drain()
@@ -193,23 +173,40 @@ class Gateway(MultiService):
         """Wait for the clients no longer."""
         self._end_now()
 
-    def reload(self) -> None:
-        """Read the stores again: new connections use what is there now, open ones stay."""
+    def reload(self) -> Deferred[None]:
+        """
+        Read the stores again, and look at the addresses of names and interfaces. What is open stays.
+
+        :returns: fires when both are done; it never fails.
+        """
+        return self._read_stores().addCallback(lambda _: self.listening.refresh())
+
+    def _read_stores(self) -> Deferred[None]:
+        """New connections use what is in the stores now. Opening them takes a while: it is done in a thread."""
         credentials = self.context.credentials
         if credentials is None:
+            return succeed(None)
+        read = self.context.in_thread(credentials.read)
+        adopted = read.addCallback(credentials.adopt)
+        return adopted.addCallbacks(self._stores_read, self._stores_not_read)
+
+    def _stores_read(self, result: None) -> None:
+        self.log.info("the stores were read again")
+
+    def _stores_not_read(self, failure: Failure) -> None:
+        if failure.check(SetupError) is None:
+            self.log.failure("the stores were not read again", failure=failure)
             return
-        try:
-            credentials.reload()
-        except SetupError as error:
-            self.log.error("the stores were not read again, the old ones stay in use: {error}", error=error)
-        else:
-            self.log.info("the stores were read again")
+        self.log.error(
+            "the stores were not read again, the old ones stay in use: {error}",
+            error=failure.getErrorMessage(),
+        )
 
     def _reload_if_changed(self) -> None:
         self._look = self.context.reactor.callLater(CHANGED_S, self._reload_if_changed)
         credentials = self.context.credentials
         if credentials is not None and credentials.changed():
-            self.reload()
+            self._read_stores()
 
     def _wait_for_clients(self) -> Deferred[None]:
         """Until no client is left, the grace is over, or we are told not to wait."""

@@ -13,9 +13,7 @@ from twisted.logger import Logger
 
 from kwic.config.model import bracketed
 from kwic.errors import SetupError
-
-#: Connections that may wait to be accepted: a burst of clients must not be turned away by the kernel.
-BACKLOG = 1024
+from kwic.transport.listen import listen
 
 
 class AddressNotHereError(SetupError):
@@ -60,9 +58,7 @@ class Listener(Service):
         if self._listening is not None:
             return
         try:
-            self._listening = self._reactor.listenTCP(
-                self.port, self._factory, backlog=BACKLOG, interface=self.host
-            )
+            self._listening = listen(self._reactor, self.host, self.port, self._factory)
         except CannotListenError as error:
             raise self._explain(error.socketError) from error
 

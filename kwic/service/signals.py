@@ -2,7 +2,7 @@
 What signals mean to a running gateway.
 
     SIGTERM, SIGINT     stop, draining; once more: end at once
-    SIGHUP              read the stores again
+    SIGHUP              read the stores again, and look at the addresses to listen on
 
 Twisted's own handlers stop the reactor; a second signal would then be an error in the log, so they are replaced.
 """
@@ -22,12 +22,12 @@ class Signals:
 
     :param reactor: it is stopped.
     :param hurry: ends a drain.
-    :param reload: reads the stores again.
+    :param reload: takes over what has changed around us.
     """
 
     log = Logger()
 
-    def __init__(self, reactor: Any, *, hurry: Callable[[], None], reload: Callable[[], None]) -> None:
+    def __init__(self, reactor: Any, *, hurry: Callable[[], None], reload: Callable[[], object]) -> None:
         self._reactor = reactor
         self._hurry = hurry
         self._reload = reload

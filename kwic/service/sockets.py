@@ -10,11 +10,8 @@ from kwic.config.listen import Listener as Wanted
 from kwic.config.listen import Speech, conflicts, merged_tls, speech
 from kwic.config.model import Bind, TlsOptions
 from kwic.config.problem import ConfigError
-from kwic.errors import SetupError
+from kwic.transport.listen import ANY_IPV4, ANY_IPV6
 from kwic.transport.resolver import FixedNames
-
-ANY_IPV4 = "0.0.0.0"
-ANY_IPV6 = "::"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,32 +50,46 @@ class Socket:
 
 def sockets(wanted: Iterable[Wanted], names: FixedNames) -> tuple[Socket, ...]:
     """
-    Resolve what is to be listened on. Blocks: for the time before the reactor runs.
+    Resolve what is to be listened on. Blocks: for the time before the reactor runs, or for a thread.
 
+    :returns: one for each address and port; none for an interface that has no address yet.
     :raises SetupError: when a name or an interface cannot be resolved, or two services that meet on a socket cannot share it.
     """
     found: dict[tuple[str, int], list[End]] = {}
-    for listener in wanted:
-        for host in _addresses(listener, names):
-            ends = found.setdefault((host, listener.socket.port), [])
-            ends.extend(end for end in listener.ends if end not in ends)
+    # Each end by itself: the configuration cannot know of which family a name is that a wildcard may cover.
+    for end in (end for listener in wanted for end in listener.ends):
+        for host in _addresses(end.socket, names):
+            _add(found.setdefault((host, end.socket.port), []), [end])
     for host, port in list(found):
-        for wildcard in (ANY_IPV6, ANY_IPV4):
-            covers = host != wildcard and (wildcard, port) in found and (":" in host or wildcard == ANY_IPV4)
-            if covers and (host, port) in found:
-                found[wildcard, port].extend(found.pop((host, port)))
+        wildcard = ANY_IPV6 if ":" in host else ANY_IPV4
+        if host != wildcard and (wildcard, port) in found:
+            _add(found[wildcard, port], found.pop((host, port)))
     problems = [problem for ends in found.values() for problem in conflicts(ends)]
     if problems:
-        raise ConfigError(problems)
+        raise ConfigError(dict.fromkeys(problems))
     return tuple(Socket(host=host, port=port, ends=tuple(ends)) for (host, port), ends in found.items())
 
 
-def _addresses(listener: Wanted, names: FixedNames) -> Sequence[str]:
-    socket = listener.socket
-    try:
-        if socket.interface is not None:
-            return names.interface_addresses(socket.interface)
-        return names.host_addresses(socket.host) if socket.host is not None else (ANY_IPV4,)
-    except SetupError as error:
-        accepts = ", ".join(dict.fromkeys(str(end.address) for end in listener.ends))
-        raise SetupError(f"{accepts}: {error}") from error
+def missing(wanted: Iterable[Wanted], names: FixedNames) -> tuple[Wanted, ...]:
+    """
+    What cannot be listened on because its interface has no address.
+
+    :raises SetupError: when there is no such interface.
+    """
+    return tuple(
+        listener
+        for listener in wanted
+        if listener.socket.interface is not None and not _addresses(listener.socket, names)
+    )
+
+
+def _add(ends: list[End], more: Iterable[End]) -> None:
+    ends.extend(end for end in more if end not in ends)
+
+
+def _addresses(socket: Bind, names: FixedNames) -> Sequence[str]:
+    if socket.interface is not None:
+        return names.interface_addresses(socket.interface)
+    if socket.host is not None:
+        return names.host_addresses(socket.host)
+    return (ANY_IPV4, ANY_IPV6) if names.ipv6 else (ANY_IPV4,)

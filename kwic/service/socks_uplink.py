@@ -92,6 +92,14 @@ class SocksUplink(Service, Watched):
         """How many connections wait for a client, for each name."""
         return {name: offer.waiting for name, offer in self._offers.items()}
 
+    def check(self) -> None:
+        """
+        Find out before the start what cannot work.
+
+        :raises SetupError: when the TLS options or stores do not allow to dial.
+        """
+        self.endpoint(None)
+
     def offer(self, name: str, destination: Destination) -> SocksOffer:
         """Wait for clients for a name, from now on, and bring them to a destination."""
         self._destinations[name] = destination

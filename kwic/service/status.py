@@ -26,7 +26,7 @@ def status(gateway: Gateway) -> dict[str, Any]:
         "clients": len(context.relays),
         "listeners": [
             {"address": str(listener), "listening": listener.listening, "accepts": socket.purpose}
-            for listener, socket in gateway.listeners
+            for listener, socket in gateway.listening.listeners
         ],
         "services": [_service(name, server) for name, server in gateway.servers.items()],
         "tunnels": list(_tunnels(gateway)),

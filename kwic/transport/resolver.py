@@ -18,6 +18,7 @@ from twisted.internet.interfaces import IAddress, IHostnameResolver, IHostResolu
 from zope.interface import implementer
 
 from kwic.errors import SetupError
+from kwic.transport.listen import has_ipv6
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,12 @@ class FixedNames:
 
     :param hosts: addresses by lower-case host name.
     :param interfaces: addresses by interface name, without the @.
+    :param ipv6: whether this machine has IPv6, so that a bare port means both families.
     """
 
     hosts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     interfaces: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    ipv6: bool = field(default_factory=has_ipv6)
 
     @classmethod
     def parse(cls, definitions: Iterable[str]) -> FixedNames:

@@ -70,7 +70,7 @@ class RawTlsTests(TlsCase):
     def test_too_many(self) -> None:
         """When too many shake hands, the oldest is dropped, and who speaks TLS is served."""
         self.start_tls()
-        listener, _ = self.gateways["cloud"].listeners[0]
+        listener, _ = self.gateways["cloud"].listening.listeners[0]
         listener._factory.wrappedFactory.handshakes._maximum = 10  # type: ignore[attr-defined]
         silent = [self.connect(CLOUD, 7443) for _ in range(10)]
         self.run_for(0.1)

@@ -227,6 +227,11 @@ def _accept(port: SimPort, transport: SimTransport) -> None:
         transport.open(protocol)
 
 
+def _every(host: str) -> str:
+    """Where those listen who take every address of a family."""
+    return "::" if ":" in host else ""
+
+
 @implementer(IReactorTCP, IReactorTime, IReactorPluggableNameResolver)
 class SimReactor:
     """A host and the one process on it."""
@@ -318,9 +323,10 @@ class SimReactor:
         wildcard = interface in ("", "0.0.0.0", "::")
         if not wildcard and interface not in self.addresses:
             raise CannotListenError(interface, port, OSError(errno.EADDRNOTAVAIL, "not an address of ours"))
-        host = "" if wildcard else interface
+        every = _every(interface)
+        host = every if wildcard else interface
         number = port or self._free_port()
-        if (host, number) in self.ports or ("", number) in self.ports:
+        if (host, number) in self.ports or (every, number) in self.ports:
             raise CannotListenError(interface, port, OSError(errno.EADDRINUSE, "in use"))
         listening = SimPort(self, host, number, factory)
         listening.startListening()
@@ -340,7 +346,7 @@ class SimReactor:
 
     def port_for(self, place: tuple[str, int]) -> SimPort | None:
         """The socket that listens at an address of ours."""
-        return self.ports.get(place) or self.ports.get(("", place[1]))
+        return self.ports.get(place) or self.ports.get((_every(place[0]), place[1]))
 
     def source_for(self, host: str, bind: tuple[str, int] | None) -> tuple[str, int] | None:
         """The address that a connection to a host comes from."""
