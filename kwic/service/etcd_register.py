@@ -188,6 +188,11 @@ class EtcdRegister(Service):
             await session.tend()
         except EtcdError as error:
             return error, max(0.0, self._reactor.seconds() - began_s)
+        except CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a mistake of ours must not end the register for good
+            self.log.failure("cluster: a session with etcd failed")
+            return EtcdError(f"{client}: {error!r}"), 0.0
         finally:
             self._session = None
             self._lease = session.lease

@@ -211,6 +211,22 @@ class OutageTests(EtcdCase):
         self.assertTrue(self.see(1, 2))
         self.assertEqual(len(self.store.keys), 2)
 
+    def test_mistake(self) -> None:
+        """A mistake of ours is logged, and the register is kept all the same."""
+        self.serve(SERVER)
+        member = self.make(1)
+        fit = member._fit
+        member._fit = lambda *args: 1 / 0
+        member.startService()
+        self.network.run(3)
+        self.assertGreater(len(self.flushLoggedErrors(ZeroDivisionError)), 0)
+        self.assertEqual(len(self.lines("etcd cannot be used: 10.0.0.200:2379: ZeroDivisionError")), 1)
+        member._fit = fit
+        self.start(2)
+        self.wait(1, 2)
+        self.network.run(1)
+        self.assertEqual(len(self.store.keys), 2)
+
     def test_one_member_is_cut_off(self) -> None:
         """A member that is cut off from etcd only stays, as its links do, and enters itself again when it can."""
         self.serve(SERVER)
