@@ -1,0 +1,1 @@
+"""The container image's scripts, and the compose files that run it."""
