@@ -36,6 +36,9 @@ coverage: $(VENV)/.ready ## all tests, with branch coverage of the sans-IO floor
 lab: $(VENV)/.ready ## the fault laboratory (root; LAB="--fault kill --scenario ha" for a part of it)
 	@PYTHONPATH=. $(BIN)/python -m test.lab $(LAB)
 
+docker-test: $(VENV)/.ready ## build the image and walk through the scenario in containers (needs Docker; BASE_IMAGE chooses the Python image)
+	@PYTHONPATH=. $(BIN)/python docker/walk.py
+
 bench: $(VENV)/.ready ## measure the pair of gateways beside a direct connection (python -m bench --help: beside ssh, nginx, …)
 	@PYTHONPATH=. $(BIN)/python -m bench
 
