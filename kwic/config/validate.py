@@ -100,6 +100,9 @@ def destinations(config: GatewayConfig) -> Iterator[Problem]:
                 )
         elif end.address.interface is not None or end.address.host in WILDCARDS:
             yield error(end.place, f"{end.address} cannot be dialled", "write the name or address of a host")
+        elif is_wildcard(end.socket) or end.socket.interface is not None:
+            place = _option_place(end, "http.transport", "ssl.transport")
+            yield error(place, f"{end.socket} cannot be dialled", "write the name or address of a host")
 
 
 def tunnels_make_sense(config: GatewayConfig) -> Iterator[Problem]:

@@ -145,10 +145,21 @@ class Assembly:
         """:raises SetupError: TLS cannot be had."""
 
         def endpoint() -> IStreamClientEndpoint:
-            return connect_endpoint(self._context.reactor, end.address, self._context.credentials, end.tls)
+            return self._connect(end, None)
 
         endpoint()
         return EndpointPath((end.service.name, priority), str(end.address), endpoint, priority=priority)
+
+    def _connect(self, end: End, dial_address: str | None) -> IStreamClientEndpoint:
+        """A connection to an end, wherever a transport has moved it."""
+        return connect_endpoint(
+            self._context.reactor,
+            end.address,
+            self._context.credentials,
+            end.tls,
+            dial_address=dial_address or end.socket.host,
+            dial_port=end.socket.port,
+        )
 
     # -- what is dialled for tunnels ----------------------------------------------------------------------------------------
 
@@ -165,14 +176,11 @@ class Assembly:
         return self._uplinks[key]
 
     def _socks_uplink(self, end: End, options: UplinkOptions) -> SocksUplink:
-        reactor, credentials = self._context.reactor, self._context.credentials
         return SocksUplink(
             self._context,
             str(end.address),
-            end.address.host,
-            lambda dial_address: connect_endpoint(
-                reactor, end.address, credentials, end.tls, dial_address=dial_address
-            ),
+            end.socket.host or end.address.host,
+            lambda dial_address: self._connect(end, dial_address),
             prepared=options.prepared,
             retry_maximum_s=options.retry_maximum_s,
         )

@@ -22,8 +22,8 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from kwic.config.ends import End
-from kwic.config.model import Address, Liveness, TlsOptions
+from kwic.config.ends import End, socket_transport
+from kwic.config.model import Address, Bind, Liveness, TlsOptions
 from kwic.policy.backoff import Backoff
 from kwic.policy.coverage import Coverage, Missing, surplus
 from kwic.policy.liveness import FAST, NORMAL
@@ -79,6 +79,8 @@ class UplinkOptions:
     liveness: Liveness = Liveness.NORMAL
     inactivity_timeout_s: float | None = None
     maximum_message_bytes: int = 131072
+    dial: Bind | None = None
+    """Another host and port that are dialled instead, where a transport says so."""
     is_tunnel: bool = False
     """It is a `socks.transport`, not a service of its own: what is asked for has a name."""
 
@@ -88,6 +90,7 @@ class UplinkOptions:
         options, prepared = end.options, end.service.prepared_connection_count
         return cls(
             tls=end.tls,
+            dial=end.socket if socket_transport(end.address, end.options) is not None else None,
             is_tunnel=end.is_tunnel,
             maximum_redirects=options.http_maximum_redirects,
             retry_maximum_s=options.socks_retry_maximum_interval_s,
@@ -120,21 +123,23 @@ class Uplink(Service, Watched):
         self.plain = False
         #: The far end cannot multiplex: each client gets a WebSocket of its own, and says a name on it.
         self.by_socks = False
-        self.socks = SocksUplink(
-            context,
-            str(address),
-            address.host,
-            self._socks_endpoint,
-            prepared=options.prepared,
-            retry_maximum_s=options.retry_maximum_s,
-            on_unreachable=self.try_tunnels_again,
-        )
         self.peers: list[Peer] = []
         self._offers: dict[str, Offer] = {}
         self._scout: Peer | None = None
         self._scout_for = Missing.NONE
         self._coverage = Coverage(options.prepared)
-        self._lookup = AddressLookup(context.reactor, address.host)
+        host = address.host if options.dial is None else options.dial.host
+        assert host is not None, "the configuration has been checked"
+        self._lookup = AddressLookup(context.reactor, host)
+        self.socks = SocksUplink(
+            context,
+            str(address),
+            host,
+            self._socks_endpoint,
+            prepared=options.prepared,
+            retry_maximum_s=options.retry_maximum_s,
+            on_unreachable=self.try_tunnels_again,
+        )
         self._timer: Any = None
         self._resolved_s = float("-inf")
         self._redirected = False
@@ -172,7 +177,8 @@ class Uplink(Service, Watched):
 
         :raises SetupError: when the TLS options or stores do not allow to dial.
         """
-        if self.address.secure and self.context.credentials is not None:
+        needs_tls = self.address.secure and self.options.tls.encryption
+        if needs_tls and self.context.credentials is not None:
             self.context.credentials.client_options(self.address.host, self.options.tls)
 
     # -- Service ------------------------------------------------------------------------------------------------------------
@@ -390,7 +396,8 @@ class Uplink(Service, Watched):
         )
         return TunnelEndpoint(websocket, SOCKS_SUBPROTOCOL)
 
-    def _websocket(self, **how: Any) -> WebSocketEndpoint:
+    def _websocket(self, *, dial_address: str | None = None, **how: Any) -> WebSocketEndpoint:
+        moved = self.options.dial
         return WebSocketEndpoint(
             self.context.reactor,
             self.address,
@@ -398,6 +405,8 @@ class Uplink(Service, Watched):
             tls=self.options.tls,
             maximum_redirects=self.options.maximum_redirects,
             proxy=self.context.proxy_for,
+            dial_address=dial_address if moved is None else dial_address or moved.host,
+            dial_port=None if moved is None else moved.port,
             **how,
         )
 

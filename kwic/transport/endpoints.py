@@ -25,16 +25,19 @@ def connect_endpoint(
     tls: TlsOptions,
     *,
     dial_address: str | None = None,
+    dial_port: int | None = None,
 ) -> IStreamClientEndpoint:
     """
     An endpoint for a tcp or ssl address; a name is resolved anew for each attempt, and all its addresses are tried.
 
-    :param dial_address: one address of the host; what the certificate must fit stays the host.
+    :param dial_address: one address of the host, or another host that leads there; what the certificate must fit stays the host.
+    :param dial_port: the port of that, where it is another one.
 
     :raises SetupError: when TLS is asked for and there is nothing to verify the other end with.
     """
-    assert address.port is not None
-    endpoint = tcp_endpoint(reactor, dial_address or address.host, address.port, CONNECT_S)
+    port = dial_port or address.port
+    assert port is not None
+    endpoint = tcp_endpoint(reactor, dial_address or address.host, port, CONNECT_S)
     if not address.secure or not tls.encryption:
         return endpoint
     if credentials is None:

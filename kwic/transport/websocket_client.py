@@ -85,7 +85,8 @@ class WebSocketEndpoint:
     :param address: ws or wss.
     :param credentials: needed for wss, also when only a redirect leads there.
     :param tls: protocols and ciphers.
-    :param dial_address: one address of the host; Host, SNI and verification stay with the name.
+    :param dial_address: one address of the host, or another host that leads there; Host, SNI and verification stay with the name.
+    :param dial_port: the port of that, where it is another one.
     :param proxy: what connections go through, or who knows the proxy for each redirect target too.
     :param maximum_redirects: followed in a row; 0 = none.
     :param timeout_s: for each hop.
@@ -105,6 +106,7 @@ class WebSocketEndpoint:
         headers: Mapping[str, str] | None = None,
         maximum_redirects: int = 3,
         dial_address: str | None = None,
+        dial_port: int | None = None,
         proxy: Proxy | Callable[[Address], Proxy | None] | None = None,
         message_limit_bytes: int | None = DEFAULT_MESSAGE_LIMIT_BYTES,
         inactivity_timeout_s: float | None = None,
@@ -119,6 +121,7 @@ class WebSocketEndpoint:
         self._tls = tls
         self._maximum_redirects = maximum_redirects
         self._dial_address = dial_address
+        self._dial_port = dial_port
         self._proxy: Callable[[Address], Proxy | None] = proxy if callable(proxy) else lambda _: proxy
         self._options = WebSocketOptions(
             protocols=tuple(protocols),
@@ -209,14 +212,15 @@ class WebSocketEndpoint:
         if target.secure and self._tls.encryption:
             creator = self._client_options(target.host, self._tls)
             through = tls_factory(creator, client=True, wrapped=attempt, clock=self._reactor)
-        assert target.port is not None
+        port = self._dial_port if self._dial_port is not None and target == self._address else target.port
+        assert port is not None
         below: IStreamClientEndpoint
         if proxy is None:
-            below = address_endpoint(self._reactor, host, target.port, self._timeout_s)
+            below = address_endpoint(self._reactor, host, port, self._timeout_s)
         else:
             timeout_s = PROXY_SHARE * self._timeout_s
             below = ProxyEndpoint(
-                self._reactor, proxy, host, target.port, tls=self._client_options, timeout_s=timeout_s
+                self._reactor, proxy, host, port, tls=self._client_options, timeout_s=timeout_s
             )
         return Contender(outcome=attempt.run(below, through), is_connected=lambda: attempt.is_connected)
 
