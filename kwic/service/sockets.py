@@ -9,7 +9,8 @@ from kwic.config.ends import End
 from kwic.config.listen import Listener as Wanted
 from kwic.config.listen import Speech, conflicts, merged_tls, speech
 from kwic.config.model import Bind, TlsOptions
-from kwic.config.problem import ConfigError
+from kwic.config.problem import ConfigError, Problem
+from kwic.errors import SetupError
 from kwic.transport.listen import ANY_IPV4, ANY_IPV6
 from kwic.transport.resolver import FixedNames
 
@@ -53,13 +54,22 @@ def sockets(wanted: Iterable[Wanted], names: FixedNames) -> tuple[Socket, ...]:
     Resolve what is to be listened on. Blocks: for the time before the reactor runs, or for a thread.
 
     :returns: one for each address and port; none for an interface that has no address yet.
-    :raises SetupError: when a name or an interface cannot be resolved, or two services that meet on a socket cannot share it.
+    :raises ConfigError: names or interfaces cannot be resolved, each told with the accept that asks for it; or two services that meet on
+        a socket cannot share it.
     """
     found: dict[tuple[str, int], list[End]] = {}
+    unknown: list[Problem] = []
     # Each end by itself: the configuration cannot know of which family a name is that a wildcard may cover.
     for end in (end for listener in wanted for end in listener.ends):
-        for host in _addresses(end.socket, names):
-            _add(found.setdefault((host, end.socket.port), []), [end])
+        try:
+            hosts = _addresses(end.socket, names)
+        except SetupError as error:
+            unknown.append(Problem(place=end.place, message=f"{end.address}: {error}"))
+        else:
+            for host in hosts:
+                _add(found.setdefault((host, end.socket.port), []), [end])
+    if unknown:
+        raise ConfigError(unknown)
     for host, port in list(found):
         wildcard = ANY_IPV6 if ":" in host else ANY_IPV4
         if host != wildcard and (wildcard, port) in found:

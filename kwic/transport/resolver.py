@@ -71,10 +71,9 @@ class FixedNames:
             if name.lower() in (adapter.name.lower(), adapter.nice_name.lower())
         ]
         if not adapters:
-            there = sorted({adapter.name for adapter in ifaddr.get_adapters(include_unconfigured=True)})
-            raise SetupError(
-                f"there is no network interface {name}; there are: {', '.join([*there, *self.interfaces])}"
-            )
+            real = {adapter.name for adapter in ifaddr.get_adapters(include_unconfigured=True)}
+            there = sorted(real.union(self.interfaces))
+            raise SetupError(f"there is no network interface {name}; there are: {', '.join(there)}")
         found = [_text(ip.ip) for adapter in adapters for ip in adapter.ips]
         return tuple(sorted(dict.fromkeys(found), key=lambda address: ":" in address))
 

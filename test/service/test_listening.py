@@ -171,7 +171,7 @@ class ReloadTests(ListeningCase):
         self.start_with("tcp://gw:7000", "tcp://@eth0:7001")
         del self.network.names["gw"]
         self.reload()
-        self.assertEqual(len(self.lines("the listeners stay as they are: the host name gw")), 1)
+        self.assertEqual(len(self.lines("error: tcp://gw:7000: the host name gw")), 1)
         self.served(ADDRESS, 7000)
 
     def test_two_names_meet(self) -> None:
