@@ -47,11 +47,17 @@ class Check:
     :param text: what is true when it has passed.
     :param do: does it; what it returns is the problem, None when there is none.
     :param concerned: whose logs to show when there is one.
+    :param needed: whether everything after it would only fail too, or pass for a wrong reason.
     """
 
     text: str
     do: Callable[[], str | None]
     concerned: tuple[str, ...] = ()
+    needed: bool = False
+
+
+class EndedError(Exception):
+    """The walk ends: a step failed without which the rest makes no sense."""
 
 
 class Cast:
@@ -135,11 +141,20 @@ class Stage:
 class ContainerWalk(Walk):
     """The demo's walk, with the steps that only containers have."""
 
+    _needed = False
+
     def _do(self, step: Step | Check) -> Outcome:
+        self._needed = isinstance(step, Check) and step.needed
         if isinstance(step, Check):
             began_s = time.monotonic()
             return self._outcome(step.text, step.do(), began_s, *step.concerned)
         return super()._do(step)
+
+    def _report(self, outcome: Outcome) -> bool:
+        passed = super()._report(outcome)
+        if self._needed and not passed:
+            raise EndedError
+        return passed
 
 
 def in_containers(chapter: Chapter, stage: Stage) -> Chapter:
@@ -157,7 +172,7 @@ def in_containers(chapter: Chapter, stage: Stage) -> Chapter:
 def _in_containers(step: Step, stage: Stage) -> Iterator[Step | Check]:
     match step:
         case Certify():
-            yield Check(text="docker-compose up has brought everything up", do=stage.suite.up)
+            yield Check(text="docker-compose up has brought everything up", do=stage.suite.up, needed=True)
         case Crash(name=name, others=others):
             yield Check(text=f"{name} is killed", do=stage.processes[name].kill, concerned=(name,))
             yield from (Echo(route=route) for route in others)
@@ -245,7 +260,7 @@ class Kwic5:
         return Chapter(
             title="A KWIC 5 compose file, with only its image: lines changed",
             steps=(
-                Check(text="docker-compose up has brought everything up", do=self.up),
+                Check(text="docker-compose up has brought everything up", do=self.up, needed=True),
                 Check(
                     text="its gateways wait for their certificates, and get them",
                     do=self.certify,
@@ -268,7 +283,7 @@ def chapters(stage: Stage, kwic5: Kwic5) -> Iterator[Chapter]:
     yield Chapter(
         title="The image",
         steps=(
-            Check(text="it is built", do=build_image),
+            Check(text="it is built", do=build_image, needed=True),
             Check(text="it runs as an ordinary user, and has no compiler", do=look_into_image),
         ),
     )
@@ -298,6 +313,8 @@ def main() -> int:
         walk = ContainerWalk(stage, screen)
         try:
             passed = walk.perform(list(chapters(stage, kwic5)))
+        except EndedError:
+            passed = False
         except KeyboardInterrupt:
             screen.line("interrupted; everything is being removed")
             return 130
