@@ -35,14 +35,16 @@ class Entries:
     What is known.
 
     :param prefix: what the keys of all entries begin with; what follows is an entry's name.
+    :param own: the name of our own entry, for which there is always room.
     :param stay_s: how long entries stay that are missed.
     :param user: whoever wants to know.
     """
 
     log = Logger()
 
-    def __init__(self, prefix: bytes, stay_s: float, user: EntriesUser) -> None:
+    def __init__(self, prefix: bytes, own: str, stay_s: float, user: EntriesUser) -> None:
         self._prefix = prefix
+        self._own = own
         self._stay_s = stay_s
         self._user = user
         #: The revision of each entry.
@@ -103,7 +105,7 @@ class Entries:
         return named
 
     def _write(self, name: str, entry: KeyValue) -> None:
-        if name not in self._known and len(self._known) >= ENTRIES_MAXIMUM:
+        if name not in self._known and len(self._known) >= ENTRIES_MAXIMUM and name != self._own:
             self._complain()
             return
         self._known[name] = entry.revision

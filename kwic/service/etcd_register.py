@@ -72,7 +72,7 @@ class EtcdRegister(Service):
         self._account = account
         self._prefix = prefix
         self._user = user
-        self._entries = Entries(prefix, TTL_S, user)
+        self._entries = Entries(prefix, context.instance, TTL_S, user)
         self._backoff = Backoff(random.random, initial_s=INITIAL_S, maximum_s=MAXIMUM_S)
         self._lease = 0
         self._session: EtcdSession | None = None

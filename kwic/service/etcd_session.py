@@ -20,8 +20,9 @@ from kwic.wire.etcd_messages import Deleted, Written
 TTL_S = 5
 #: Seconds between two proofs that we live, and that the server does.
 KEEP_ALIVE_S = 1.0
-#: Seconds between two writes of our entry.
+#: Seconds between two writes of our entry, and before it is written again when it is not there, though it was written.
 PUT_S = 0.25
+AGAIN_S = 1.0
 #: Seconds between two looks at whether the watch tells everything, and between two of them when it seems that it does not.
 COMPARE_S = 30.0
 DOUBT_S = 1.0
@@ -60,6 +61,7 @@ class EtcdSession:
         self.lease = 0
         self._written = b""
         self._put_s = 0.0
+        self._at_once = False
         self._keep_alive_s = KEEP_ALIVE_S
         self._kept_s = 0.0
         self._look_s = 0.0
@@ -94,7 +96,7 @@ class EtcdSession:
             self._entries.expire(now_s)
             if now_s >= self._kept_s + self._keep_alive_s:
                 await self._keep_alive()
-            if self._is_stale() and now_s >= self._put_s + PUT_S:
+            if now_s >= self._put_due_s():
                 await self._put()
             if now_s >= self._look_s:
                 await self._look()
@@ -107,8 +109,7 @@ class EtcdSession:
 
         :param at_once: it must not wait for its turn.
         """
-        if at_once:
-            self._put_s = float("-inf")
+        self._at_once = self._at_once or at_once
         self._wake()
 
     def _wake(self) -> None:
@@ -125,10 +126,7 @@ class EtcdSession:
 
     def _due_s(self) -> float:
         """When there is something to be done next."""
-        due = [self._kept_s + self._keep_alive_s, self._look_s]
-        if self._is_stale():
-            due.append(self._put_s + PUT_S)
-        return min(due)
+        return min(self._kept_s + self._keep_alive_s, self._look_s, self._put_due_s())
 
     async def _sleep(self, seconds: float) -> None:
         """Until something is to be done, or may be."""
@@ -154,9 +152,11 @@ class EtcdSession:
 
     # -- our entry ----------------------------------------------------------------------------------------------------------
 
-    def _is_stale(self) -> bool:
-        """Whether our entry is not what it should be, or is not there: somebody removed it, or the lease was lost."""
-        return self._own_entry() != self._written or self._name not in self._entries
+    def _put_due_s(self) -> float:
+        """When our entry is to be written next: it should be another one now, or somebody removed it."""
+        if self._own_entry() != self._written:
+            return float("-inf") if self._at_once else self._put_s + PUT_S
+        return float("inf") if self._name in self._entries else self._put_s + AGAIN_S
 
     async def _keep_alive(self) -> None:
         self._kept_s = self._clock.seconds()
@@ -170,10 +170,12 @@ class EtcdSession:
 
     async def _put(self) -> None:
         """Write our entry; an event of the watch confirms it."""
-        self._put_s = self._clock.seconds()
         entry = self._own_entry()
+        self._at_once = False
+        self._put_s = self._clock.seconds()
         if await self._client.put(self._prefix + self._name.encode(), entry, self.lease):
             self._written = entry
+            self._put_s = self._clock.seconds()
         else:
             self.lease = 0
             await self._keep_alive()

@@ -437,6 +437,14 @@ class EntryTests(EtcdCase):
         self.assertLess(self.store.puts - puts, 8)
         self.assertEqual(self.entry(1)[1].names, {"a": 99})
 
+    def test_far_away(self) -> None:
+        """Far from etcd, too, an entry is written once."""
+        self.network.latency("cloud1", "etcd0", 0.4)
+        self.start(1)
+        self.network.run(30)
+        self.assertEqual(self.store.puts, 1)
+        self.assertEqual(self.lines("etcd cannot be used"), [])
+
     def test_load_without_links(self) -> None:
         """The load is written now and then where there are no links to tell it."""
         self.start(1, 2, accepts=())
@@ -609,7 +617,9 @@ class StrangeEntryTests(EtcdCase):
         self.network.run(3)
         for number in range(1000, 2000):
             self.write(f"{number}".encode(), self.hello(f"{number}"))
+        puts = self.store.puts
         self.network.run(60)
+        self.assertEqual(self.store.puts, puts)
         self.assertEqual(self.seen(1), {})
         self.assertLessEqual(len(self.members["cloud1"]._known), 256)
         self.assertLessEqual(len(self.members["cloud1"]._mesh.diallings), 128)

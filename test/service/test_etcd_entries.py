@@ -41,7 +41,7 @@ class EntriesTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.user = Recording()
-        self.entries = Entries(PREFIX, STAY_S, self.user)
+        self.entries = Entries(PREFIX, "own", STAY_S, self.user)
 
     def test_snapshot_and_events(self) -> None:
         """What a snapshot has and what events say is there."""
@@ -98,8 +98,11 @@ class EntriesTests(SynchronousTestCase):
         for number in range(ENTRIES_MAXIMUM + 10):
             self.entries.heard(Written(entry=key_value(f"n{number}", number + 1)))
         self.assertEqual(len(self.user.there), ENTRIES_MAXIMUM)
-        self.entries.heard(Deleted(key=b"/k/n0", revision=1000))
-        self.entries.heard(Written(entry=key_value("late", 1001)))
+        self.entries.heard(Written(entry=key_value("own", 999)))
+        self.assertIn("own", self.entries)
+        self.entries.heard(Deleted(key=b"/k/own", revision=1000))
+        self.entries.heard(Deleted(key=b"/k/n0", revision=1001))
+        self.entries.heard(Written(entry=key_value("late", 1002)))
         self.assertIn("late", self.user.there)
 
     def test_clear(self) -> None:
@@ -119,7 +122,7 @@ class EntriesTests(SynchronousTestCase):
     def test_any_history(self, steps: list[tuple[str, bool, str]]) -> None:
         """Whatever happens, heard of or not, all is known some time after a session has begun."""
         user = Recording()
-        entries = Entries(PREFIX, STAY_S, user)
+        entries = Entries(PREFIX, "own", STAY_S, user)
         truth: dict[str, KeyValue] = {}
         was_on, now_s = False, 0.0
         for revision, (name, is_written, state) in enumerate(steps, 1):
