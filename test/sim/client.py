@@ -32,6 +32,8 @@ CONNECT_S = 3.0
 #: A way along which nothing has failed for so long must be open, whatever happened before and elsewhere, in seconds: the longest back-off
 #: of a forward service (30 s) and one dial.
 RECOVERY_S = 36.0
+#: A back end that could not be reached is probed so often, and probing takes a moment (`maximum.recovery.interval`, 5 s).
+PROBED_S = 6.0
 #: A connection is not blamed for what broke on its way so shortly before it was joined.
 BEFORE_S = 1.0
 #: What a reset of one end may take to reach the other, beside what the network does, in seconds.
@@ -155,8 +157,10 @@ class Client:
 
     @property
     def orphaned(self) -> bool:
-        """The machine at the other end of its connection lost power: nobody tells it."""
-        transport = self.end.transport
+        """The machine at the other end of its connection, or of the back end's, lost power: nobody tells it."""
+        transport, session = self.end.transport, self.session
+        if session is not None and not session.transport.reactor.alive:
+            return True
         return transport is not None and not transport.other.reactor.alive
 
     # -- the verdict
@@ -192,7 +196,7 @@ class Client:
     def _ways_broke(self) -> str | None:
         """Why there was no way for it."""
         world = self._world
-        if not world.ledger.clean(host(self.listener.server), self.began_s):
+        if not world.ledger.clean(host(self.listener.server), self.began_s - PROBED_S):
             return "its back end was broken"
         if world.strict and world.ledger.clean(NAMES, self.began_s):
             if world.ledger.clean(cut_off(self.listener.host), self.began_s):
@@ -214,6 +218,7 @@ class Client:
             all(ledger.clean(host(name), since_s) for name in way.hosts)
             and all(ledger.clean(leaving(name), since_s) for name in way.hosts)
             and all(ledger.clean(link(*pair), since_s) for pair in way.links)
+            and ledger.clean(link(*way.hosts[-2:]), since_s - PROBED_S)
             and (ledger.clean(NAMES, since_s) or self._world.knows(way.hosts[-2], way.hosts[-1]))
         )
 

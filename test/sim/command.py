@@ -131,6 +131,7 @@ def _work(seeds: range) -> None:
     """A worker process: one line for each run."""
     gc.collect()
     gc.freeze()
+    gc.disable()
     for seed in seeds:
         try:
             result: Result | None = Run(seed).run()

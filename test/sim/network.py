@@ -135,7 +135,9 @@ class SimNetwork:
             if a is None or pair == (a, b) or (both and pair == (b, a)):
                 self._cuts.discard(pair)
                 for receiver, item in self._held.pop(pair, ()):
-                    self._arrive(pair, receiver, item)
+                    # A machine that is gone sends nothing again.
+                    if receiver.other.reactor.powered:
+                        self._arrive(pair, receiver, item)
 
     # -- what travels
     def between(self, a: str, b: str) -> float:

@@ -16,6 +16,8 @@ from twisted.logger import LogLevel, formatEvent, globalLogPublisher
 
 from test.sim import checks
 from test.sim.faults import Faults, Remedy, outstanding
+from test.sim.ledger import NAMES
+from test.sim.network import ASK_AGAIN_S
 from test.sim.topology import Topology
 from test.sim.traffic import Ending, Script
 from test.sim.world import World
@@ -72,7 +74,7 @@ class Run:
         self._remedies: list[Remedy] = []
         self._numbers = count(1)
         self._client_timer: Any = None
-        self._rate = self._dice.uniform(4, 15)
+        self._rate = self._dice.uniform(2, 8)
         self._fault_count = 0
         self.kind = self._dice.choices(("one", "pair", "storm"), (4, 1, 5))[0]
 
@@ -172,6 +174,9 @@ class Run:
             remedy()
         mended_s = self.world.now_s
         self.world.say("all is mended")
+        if not self.world.ledger.clean(NAMES, self.world.clock.seconds() - ASK_AGAIN_S):
+            # Whoever asks when nobody answers asks again so much later.
+            self._pass(ASK_AGAIN_S)
         self._until(lambda: next(checks.missing(self.world), ""), HEAL_S)
         self.world.say(f"all is redundant after {self.world.now_s - mended_s:.1f} s")
 
