@@ -15,7 +15,7 @@ from twisted.internet.threads import deferToThreadPool
 from kwic.config.model import Address
 from kwic.policy.forward_proxy import Proxy, proxy_for
 from kwic.service.relays import Relays
-from kwic.service.watch import Watched
+from kwic.service.sightings import Sightings
 from kwic.transport.connection_log import ConnectionLog
 from kwic.transport.resolver import FixedNames
 from kwic.transport.tls import Credentials
@@ -41,7 +41,7 @@ class Context:
     :param grace_s: how long open streams may run on when the gateway stops.
     :param limits: the bounds of every session, with one budget for all.
     :param relays: the clients that are joined now.
-    :param came_back: tells every uplink that a node of the other side is said to be there again.
+    :param came_back: tells every uplink that a node of the other side is there again, or is said to be.
     :param random: draws evenly from [0, 1): every wait and every tie is decided by it, so that a run can be repeated.
     """
 
@@ -57,7 +57,7 @@ class Context:
     grace_s: float = 30.0
     limits: Limits = field(default_factory=Limits)
     relays: Relays = field(default_factory=Relays)
-    came_back: Watched = field(default_factory=Watched)
+    came_back: Sightings = field(default_factory=Sightings)
     random: Callable[[], float] = random.random
 
     def proxy_for(self, address: Address) -> Proxy | None:

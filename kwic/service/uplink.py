@@ -447,6 +447,7 @@ class Uplink(Service, Watched):
             self.peers.append(peer)
             self._scout = None
         self.log.info("tunnel to {peer} is up", peer=peer.tunnel.peer)
+        self.context.came_back.met(peer.node, peer.instance)
         for offer in self._offers.values():
             offer.tunnel_up(peer.tunnel)
         ask_nodes(peer.tunnel, partial(self.nodes_announced, peer))

@@ -21,6 +21,7 @@ from test.transport.links import Link
 from test.transport.test_tunnel import User
 
 NAME = Address(text="ws://example.com/kwic", scheme="ws", host="example.com", port=80, path="/kwic")
+OTHER_NAME = Address(text="ws://cloud1/kwic", scheme="ws", host="cloud1", port=80, path="/kwic")
 
 
 class Node:
@@ -171,6 +172,32 @@ class OneAddressTests(UplinkCase):
         self.world.nodes["cloud1"].restart()
         self.run_for(2)
         self.assertEqual(self.reached(), ["cloud1"])
+
+    def test_back_under_another_name(self) -> None:
+        """A node that is back and was met under one name is dialled at once under the others, whatever their back-off says."""
+        other = WorldUplink(self.uplink.context, OTHER_NAME, UplinkOptions())
+        other.world = self.world
+        self.start()
+        self.world.nodes["cloud1"].crash()
+        self.run_for(60)
+        self.world.nodes["cloud1"].restart()
+        other.startService()
+        self.run_for(0.3)
+        self.assertEqual(self.reached(), ["cloud1"])
+        other.stopService()
+
+    def test_node_that_drops_tunnels(self) -> None:
+        """A node that takes tunnels and drops them is not dialled at once for each that was up for a moment."""
+        other = WorldUplink(self.uplink.context, OTHER_NAME, UplinkOptions())
+        other.world = self.world
+        self.start()
+        other.startService()
+        for _ in range(60):
+            self.run_for(0.5)
+            self.world.nodes["cloud1"].crash()
+            self.world.nodes["cloud1"].up = True
+        other.stopService()
+        self.assertLess(self.world.dials, 30)
 
     def test_no_needless_dials(self) -> None:
         """A tunnel that is up is left alone."""
