@@ -81,6 +81,7 @@ class _Name:
     def stop(self) -> None:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
+        self._lookup.cancel()
 
     def _ask(self) -> None:
         self._lookup.look_up(self._answered)

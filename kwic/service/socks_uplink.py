@@ -137,6 +137,7 @@ class SocksUplink(Service, Watched):
         """Wait for no more clients; those that came stay."""
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
+        self._lookup.cancel()
         for offer in self._offers.values():
             offer.stop()
 

@@ -202,7 +202,7 @@ class Uplink(Service, Watched):
                 peer.tunnel.drain()
             peer.stopTrying()
         self.socks.drain()
-        self._cancel()
+        self._rest()
 
     def stopService(self) -> Deferred[None]:
         """
@@ -213,7 +213,7 @@ class Uplink(Service, Watched):
         Service.stopService(self)
         self._leaving = True
         self._forget_news()
-        self._cancel()
+        self._rest()
         for peer in self._all_peers():
             peer.stop()
         self._stop_socks()
@@ -239,6 +239,12 @@ class Uplink(Service, Watched):
         if self._unwatch is not None:
             self._unwatch()
             self._unwatch = None
+
+    def _rest(self) -> None:
+        """Look for no more addresses or nodes."""
+        self._cancel()
+        self._lookup.cancel()
+        self._resolved_s = float("-inf")
 
     def _cancel(self) -> None:
         if self._timer is not None and self._timer.active():

@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.interfaces import IAddress, IHostResolution, IResolutionReceiver
 from zope.interface import implementer
 
-from kwic.transport.resolver import is_ip
+from kwic.transport.resolver import is_ip, take_back
 
 
 @implementer(IResolutionReceiver)
@@ -25,6 +25,7 @@ class AddressLookup:
         self._host = host
         self._found: list[str] = []
         self._tell: Callable[[Sequence[str]], None] | None = None
+        self._question: IHostResolution | None = None
         #: The last answer that had an address in it.
         self.addresses: tuple[str, ...] = (host,) if is_ip(host) else ()
 
@@ -41,8 +42,14 @@ class AddressLookup:
             self._found = []
             self._reactor.nameResolver.resolveHostName(self, self._host)
 
+    def cancel(self) -> None:
+        """Wait for no answer any more."""
+        question, self._question, self._tell = self._question, None, None
+        take_back(question)
+
     def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:
         """The question is on its way."""
+        self._question = resolutionInProgress
 
     def addressResolved(self, address: IAddress) -> None:
         """One address."""
@@ -50,7 +57,7 @@ class AddressLookup:
 
     def resolutionComplete(self) -> None:
         """That was all; a name that has none for now keeps those it had."""
-        tell, self._tell = self._tell, None
+        tell, self._tell, self._question = self._tell, None, None
         if self._found and tell is not None:
             self.addresses = tuple(sorted(set(self._found)))
             tell(self.addresses)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.error import DNSLookupError
 from twisted.internet.interfaces import (
@@ -20,6 +20,7 @@ from twisted.internet.interfaces import (
 from zope.interface import implementer
 
 from kwic.transport.race import Contender, Race
+from kwic.transport.resolver import take_back
 
 
 def tcp_endpoint(reactor: Any, host: str, port: int, timeout_s: float) -> IStreamClientEndpoint:
@@ -106,25 +107,30 @@ def resolve(reactor: Any, host: str) -> Deferred[tuple[str, ...]]:
     :returns: the addresses of a name in the resolver's order of preference, at least one; a literal address is its own
         answer. Fails with DNSLookupError.
     """
-    answer: Deferred[tuple[str, ...]] = Deferred()
     if is_literal(host):
-        answer.callback((host,))
-    else:
-        reactor.nameResolver.resolveHostName(_Answers(host, answer), host)
-    return answer
+        return succeed((host,))
+    answers = _Answers(host)
+    reactor.nameResolver.resolveHostName(answers, host)
+    return answers.all
 
 
 @implementer(IResolutionReceiver)
 class _Answers:
-    """Collects addresses. A question cannot be taken back: its answer is dropped when nobody waits for it."""
+    """
+    Collects addresses.
 
-    def __init__(self, host: str, answer: Deferred[tuple[str, ...]]) -> None:
+    :ivar all: fires with them; cancelled when nobody waits for them any more.
+    """
+
+    def __init__(self, host: str) -> None:
         self._host = host
-        self._answer = answer
+        self.all: Deferred[tuple[str, ...]] = Deferred(lambda answer: take_back(self._question))
+        self._question: IHostResolution | None = None
         self._found: dict[str, None] = {}
 
     def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:
         """The question is on its way."""
+        self._question = resolutionInProgress
 
     def addressResolved(self, address: IAddress) -> None:
         """One address."""
@@ -132,9 +138,9 @@ class _Answers:
 
     def resolutionComplete(self) -> None:
         """That was all."""
-        if self._answer.called:
+        if self.all.called:
             return
         if self._found:
-            self._answer.callback(tuple(self._found))
+            self.all.callback(tuple(self._found))
         else:
-            self._answer.errback(DNSLookupError(f"no address for {self._host}"))
+            self.all.errback(DNSLookupError(f"no address for {self._host}"))

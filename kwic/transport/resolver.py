@@ -121,6 +121,16 @@ class FixedResolution:
         """Too late: it was answered at once."""
 
 
+def take_back(question: IHostResolution | None) -> None:
+    """Wait no longer for the answer to a question, if there is one under way."""
+    if question is not None:
+        try:
+            question.cancel()
+        except NotImplementedError:
+            # Twisted's own resolver cannot: the answer finds nobody who waits for it.
+            pass
+
+
 @implementer(IHostnameResolver)
 class FixedResolver:
     """

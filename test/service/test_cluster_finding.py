@@ -14,6 +14,7 @@ from twisted.internet.protocol import DatagramProtocol
 from kwic.errors import SetupError
 from kwic.service.dialling import OURSELVES_S
 from kwic.service.mesh import COMPLAIN_S, LEARNT_MAXIMUM
+from kwic.transport.remembered_names import RememberingResolver
 from kwic.transport.resolver import FixedNames
 from kwic.wire.cluster_messages import Announce, encode_body
 from test.service.cluster_case import GROUP, PORT, ClusterCase, uuid
@@ -102,6 +103,19 @@ class UnicastTests(ClusterCase):
         self.pass_time(60)
         self.assertEqual(self.nodes("a"), ["b", "c"])
         self.assertEqual(len(self.lines("cannot be resolved")), 1)
+
+    def test_stop_while_a_name_is_asked_for(self) -> None:
+        """A member that stops waits no longer for name servers that are slow, and leaves nothing behind."""
+        self.network.names["b.example.com"] = ("10.0.0.2",)
+        member = self.make("a", "10.0.0.1", "tcp://b.example.com:5941")
+        reactor = self.network.hosts["a"]
+        reactor.installNameResolver(RememberingResolver(reactor, reactor.nameResolver))
+        member.startService()
+        self.pass_time(4)
+        self.network.resolve_s = None
+        self.network.run_until(lambda: any("_late" in str(call.func) for call in reactor.calls))
+        self.successResultOf(member.stopService())
+        self.assertEqual(reactor.getDelayedCalls(), [])
 
     def test_addresses_that_go(self) -> None:
         """A name whose addresses change is followed; members that are linked stay."""

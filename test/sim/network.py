@@ -273,7 +273,8 @@ class SimReactor:
         return sorted(self.calls, key=SimCall.getTime)
 
     def callFromThread(self, callable: Callable, *args: Any, **kwargs: Any) -> None:  # noqa: A002
-        self.callLater(0, callable, *args, **kwargs)
+        # Not one of `getDelayedCalls`, as in Twisted.
+        self.network.clock.call_for(self, 0, callable, args, kwargs)
 
     callWhenRunning = callFromThread
 
