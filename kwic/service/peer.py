@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 #: A tunnel that lived so long was a good one: the back-off starts anew.
 STABLE_S = 1.0
+#: A peer that is said to be back is dialled at most so often on account of that: the word of others may change without end.
+HURRY_S = 1.0
 
 
 @implementer(IConnector)
@@ -123,6 +125,8 @@ class Peer(ReconnectingClientFactory):
         self._connector = EndpointConnector(self._endpoint, self)
         self._callID: Any = None
         self._last_error = ""
+        #: When it was dialled in a hurry last, or will be.
+        self._hurried_s = float("-inf")
 
     def _endpoint(self) -> IStreamClientEndpoint:
         return self.uplink.endpoint(self)
@@ -149,12 +153,15 @@ class Peer(ReconnectingClientFactory):
             self.tunnel.drain(self.tunnel.close)
 
     def hurry(self) -> None:
-        """There is reason to believe that the peer is back: dial now instead of when the back-off says."""
-        if self._callID is not None and self._callID.active():
+        """There is reason to believe that the peer is back: dial now instead of when the back-off says, or as soon as that may be done again."""
+        if self._callID is None or not self._callID.active():
+            return
+        now_s = self.clock.seconds()
+        due_s = max(now_s, self._hurried_s + HURRY_S)
+        if due_s < self._callID.getTime():
             self._backoff.reset()
-            self._callID.cancel()
-            self._callID = None
-            self._connector.connect()
+            self._hurried_s = due_s
+            self._callID.reset(due_s - now_s)
 
     # -- ReconnectingClientFactory ------------------------------------------------------------------------------------------
 

@@ -241,6 +241,32 @@ class SeveralAddressesTests(UplinkCase):
         self.run_for(1)
         self.assertEqual(self.reached(), ["cloud1", "cloud2"])
 
+    def test_news_without_end(self) -> None:
+        """A node that announces another view of the nodes all the time does not have those hammered that are down."""
+        self.world.nodes["cloud2"].up = False
+        self.start()
+        self.run_for(60)
+        (up,) = self.uplink.tunnels
+        before = self.world.dials
+        for version in range(100, 300):
+            self.uplink.nodes_announced(up, Nodes(version=version, count=2))
+            self.run_for(0.1)
+        # Each second one on account of the news, and two by a back-off that has begun anew.
+        self.assertLessEqual(self.world.dials - before, 3 * 20)
+
+    def test_news_while_it_is_hurrying(self) -> None:
+        """News that comes just after a hurried dial is not lost: the next dial is a second after that one at the latest."""
+        self.world.nodes["cloud2"].up = False
+        self.start()
+        self.run_for(60)
+        (up,) = self.uplink.tunnels
+        self.uplink.nodes_announced(up, Nodes(version=100, count=2))
+        self.run_for(0.3)
+        self.world.nodes["cloud2"].restart()
+        self.uplink.nodes_announced(up, Nodes(version=101, count=2))
+        self.run_for(1)
+        self.assertEqual(self.reached(), ["cloud1", "cloud2"])
+
     def test_an_address_is_added(self) -> None:
         """A node that is added to the name is reached without a restart."""
         self.world.addresses = ("10.0.0.1",)
