@@ -31,6 +31,7 @@ from kwic.transport.certificates import (
     subject,
 )
 from kwic.transport.entries import public_key_bytes
+from kwic.transport.tls_failures import explain_missing_certificate
 
 # Verification results of OpenSSL (x509_vfy.h)
 _CRL_SIGNATURE_FAILURE = 8
@@ -215,9 +216,16 @@ class CheckedConnection(SSL.Connection):
         except SSL.WantReadError:
             raise
         except SSL.Error as error:
-            if self.judge.refusal is not None:
-                raise self.judge.refusal from error
+            refusal = self.judge.refusal or _refusal_of_nothing(error)
+            if refusal is not None:
+                raise refusal from error
             raise
+
+
+def _refusal_of_nothing(error: SSL.Error) -> CertificateRefused | None:
+    """The refusal of an end that showed no certificate: no judge is asked about that."""
+    text = explain_missing_certificate(error)
+    return None if text is None else CertificateRefused(text)
 
 
 def ask_judge(connection: SSL.Connection, certificate: crypto.X509, fault: int, depth: int, ok: int) -> bool:

@@ -27,8 +27,9 @@ _ALERTS = {
     "internal error": "the other end gave up without saying why, as one does whose wanted host our certificate does not name; "
     "its log says why",
 }
+_NO_CERTIFICATE = "peer did not return a certificate"
 _REASONS = {
-    "peer did not return a certificate": "the client sent no certificate and this listener demands one; "
+    _NO_CERTIFICATE: "the client sent no certificate and this listener demands one; "
     "give the client a keystore",
     "http request": "the other end speaks plain HTTP, not TLS; use https or wss there",
     "https proxy request": "the other end speaks to an HTTP proxy; this is none",
@@ -70,9 +71,19 @@ def explain_tls_failure(failure: Failure | BaseException) -> str:
     return _one_line(str(error)) or type(error).__name__
 
 
-def _explain_openssl(error: SSL.Error) -> str:
+def explain_missing_certificate(error: SSL.Error) -> str | None:
+    """:returns: the line about a handshake that failed because the other end showed no certificate; None when it was for anything else."""
+    return _REASONS[_NO_CERTIFICATE] if _NO_CERTIFICATE in _reasons(error) else None
+
+
+def _reasons(error: SSL.Error) -> list[str]:
+    """What OpenSSL has in its queue."""
     entries = error.args[0] if error.args and isinstance(error.args[0], list) else []
-    reasons = [str(entry[-1]).lower() for entry in entries if entry]
+    return [str(entry[-1]).lower() for entry in entries if entry]
+
+
+def _explain_openssl(error: SSL.Error) -> str:
+    reasons = _reasons(error)
     for reason in reasons:
         _, is_alert, alert = reason.partition(" alert ")
         if is_alert:

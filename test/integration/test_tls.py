@@ -79,6 +79,11 @@ class TlsTests(TlsTestCase):
         said = self.s_client("-tls1_3")
         self.assertIn("certificate required", said)
         self.assertNotIn("HTTP/1.1", said)
+        line = self.wait_for_line("example.com", "is refused")
+        self.assertRegex(
+            line,
+            r"^WARN  .*127\.[\d.]+:\d+ is refused: the client sent no certificate .*give the client a keystore$",
+        )
 
     def s_client(self, *options: str) -> str:
         """What openssl says when it sends a plain GET for /kwic."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from kwic.service.refusals import INTERVAL_S
 from test.service.gateway_case import USER, GatewayCase
 from test.service.tls_case import HOST, TlsCase, security
 
@@ -92,11 +93,14 @@ class RawTlsTests(TlsCase):
     def test_certificates(self) -> None:
         """Where a certificate is required, clients without one are turned away, and so are those with another's, with a line in the log."""
         self.start_tls("required")
-        for certificate in (None, "cloud", "cloud", "cloud"):
-            client = self.tls(CLOUD, 7443, b"hello", tenant=certificate)
-            self.wait(lambda client=client: client.lost)
-            self.assertEqual(client.heard, b"")
-        self.assertEqual(len(self.warnings("is refused")), 1)
+        for certificate, words in ((None, "the client sent no certificate"), ("cloud", "CN=")):
+            for _ in range(3):
+                client = self.tls(CLOUD, 7443, b"hello", tenant=certificate)
+                self.wait(lambda client=client: client.lost)
+                self.assertEqual(client.heard, b"")
+            self.assertIn(words, self.warnings("is refused")[-1])
+            self.run_for(INTERVAL_S)
+        self.assertEqual(len(self.warnings("is refused")), 2)
         client = self.tls(CLOUD, 7443, b"hello", tenant="tenant101")
         self.hears(client, b"hello")
 

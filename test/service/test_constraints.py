@@ -119,6 +119,17 @@ class BindOnSocksTests(BindTests):
 
     transport = f"ssl://{HOST}:1443"
 
+    def test_no_certificate_at_all(self) -> None:
+        """An agent that shows no certificate where one is required is refused, with a line that says so."""
+        required = "<socks.ssl.verify-client>required</socks.ssl.verify-client>"
+        self.start_cloud(
+            proxy("A", "tcp://{ip}:5551", "pipe://a", reverse("connect", self.transport, required))
+        )
+        agent = self.tls(CLOUD, 1443)
+        self.wait(lambda: agent.lost)
+        (line,) = self.warnings("is refused")
+        self.assertIn("the client sent no certificate", line)
+
 
 class ReachTests(ConstraintCase):
     """Clients of services with constraints."""
