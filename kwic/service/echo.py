@@ -12,6 +12,7 @@ from zope.interface import implementer
 
 from kwic.config.model import Service
 from kwic.service.context import Context
+from kwic.service.relays import Relays
 from kwic.transport.leg import can_half_close, tune
 from kwic.transport.paced import PacedTransport
 from kwic.transport.relay import Source
@@ -23,14 +24,16 @@ class EchoProtocol(Protocol):
     One client of it; it is read no faster than it reads.
 
     :param repeat: how often it hears itself.
+    :param relays: the clients of the gateway, of which it is one while it is connected.
     :param rate: bytes per second that it is sent; None for as fast as it reads.
     :param clock: for the rate.
     """
 
     transport: Any
 
-    def __init__(self, repeat: int, rate: int | None = None, clock: Any = None) -> None:
+    def __init__(self, repeat: int, relays: Relays, rate: int | None = None, clock: Any = None) -> None:
         self._repeat = repeat
+        self._relays = relays
         self._rate = rate
         self._clock = clock
         #: Called when the client has left.
@@ -42,6 +45,11 @@ class EchoProtocol(Protocol):
         if self._rate is not None:
             self.transport = PacedTransport(self.transport, self._rate, self._clock)
         self.transport.registerProducer(Source(self.transport), True)
+        self._relays.add(self)
+
+    def abort(self) -> None:
+        """Reset it."""
+        self.transport.abortConnection()
 
     def dataReceived(self, data: bytes) -> None:
         """Say it back."""
@@ -62,6 +70,7 @@ class EchoProtocol(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The client left."""
+        self._relays.remove(self)
         if self.on_gone is not None:
             self.on_gone(reason)
         if isinstance(self.transport, PacedTransport):
@@ -79,6 +88,7 @@ class Echo:
     def __init__(self, service: Service, context: Context) -> None:
         self.service = service
         self._clock = context.reactor
+        self._relays = context.relays
         self._rate = service.accept_options.tcp_maximum_outbound_rate
 
     @property
@@ -91,4 +101,4 @@ class Echo:
 
     def protocol(self, who: str) -> EchoProtocol:
         """For one client."""
-        return EchoProtocol(self.service.repeat, self._rate, self._clock)
+        return EchoProtocol(self.service.repeat, self._relays, self._rate, self._clock)

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol as Interface
 
-from kwic.transport.relay import Relay
+
+class Joined(Interface):
+    """A client that is served: joined with the far end, or by ourselves."""
+
+    def abort(self) -> None:
+        """Reset it."""
 
 
 class Waiting(Interface):
@@ -16,10 +21,10 @@ class Waiting(Interface):
 
 
 class Relays:
-    """Every relay of the gateway, and every client that has none yet."""
+    """Every client of the gateway that is served, and every one that is not yet."""
 
     def __init__(self) -> None:
-        self._relays: dict[Relay, None] = {}
+        self._relays: dict[Joined, None] = {}
         self._waiting: dict[Waiting, None] = {}
         self._when_empty: Callable[[], None] | None = None
 
@@ -40,11 +45,11 @@ class Relays:
         self._waiting.pop(waiting, None)
         self._check()
 
-    def add(self, relay: Relay) -> None:
+    def add(self, relay: Joined) -> None:
         """A client was joined."""
         self._relays[relay] = None
 
-    def remove(self, relay: Relay) -> None:
+    def remove(self, relay: Joined) -> None:
         """A client is done."""
         self._relays.pop(relay, None)
         self._check()

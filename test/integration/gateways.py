@@ -46,6 +46,8 @@ class GatewayTestCase(SynchronousTestCase):
     """
 
     hosts: Mapping[str, tuple[int, ...]] = {}
+    grace_s = 30.0
+    """How long the clients of a gateway may take to finish when it stops."""
 
     def setUp(self) -> None:
         self.folder = Path(self.mktemp())
@@ -65,6 +67,7 @@ class GatewayTestCase(SynchronousTestCase):
         return [
             f"--node={host}",
             f"--admin={self.address(host)}:{ADMIN_PORT}",
+            f"--grace={self.grace_s:g}",
             f"--resolve=@eth0={self.address(host)}",
             *(f"--resolve={name}={addresses}" for name, addresses in names.items()),
             *(f"-D{name}={value}" for name, value in defines.items()),
