@@ -18,6 +18,7 @@ from kwic.service.inbound_socks import InboundSocks
 from kwic.service.refusals import Refusals
 from kwic.service.switchboard import admitted, who
 from kwic.transport.connection_log import Role, address_text, socket_layers
+from kwic.transport.ending import explain_end
 from kwic.transport.handshakes import Handshake, Handshakes
 from kwic.transport.tls import CertificateRefused, peer_identity
 from kwic.transport.websocket_server import Accept, Refuse, UpgradeRequest
@@ -139,9 +140,9 @@ class Door(Protocol):
         """It left before it was through, or was let go."""
         self._done()
         if reason.check(CertificateRefused):
-            self._factory.refusals.say(self._client, reason.getErrorMessage())
+            self._factory.refusals.say(self._client, explain_end(reason))
         else:
-            self._factory.refusals.left(self._client, reason.getErrorMessage())
+            self._factory.refusals.left(self._client, explain_end(reason))
 
     def _done(self) -> None:
         if self._handshake is not None:
@@ -157,7 +158,7 @@ class Door(Protocol):
         protocol = factory.server.protocol(self._client)
         if factory.connection_log is not None:
             entry = factory.connection_log.opened(Role.SERVER, self._client, socket_layers(self.transport))
-            protocol.on_gone = lambda reason: entry.closed(reason.getErrorMessage())
+            protocol.on_gone = lambda reason: entry.closed(explain_end(reason))
         hand_over(self.transport, protocol)
 
 

@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 from kwic.policy.liveness import NORMAL, Timing
 from kwic.service.context import Context
 from kwic.service.switchboard import Switchboard
+from kwic.transport.ending import explain_end
 from kwic.transport.stream import Stream
 from kwic.transport.tls import PeerIdentity
 from kwic.transport.tunnel import Tunnel
@@ -133,6 +134,4 @@ class Guest:
     def tunnel_down(self, tunnel: Tunnel, reason: Failure) -> None:
         """It is gone."""
         self._inbound.went(self)
-        self.log.info(
-            "tunnel from {peer} is gone: {reason}", peer=tunnel.peer, reason=reason.getErrorMessage()
-        )
+        self.log.info("tunnel from {peer} is gone: {reason}", peer=tunnel.peer, reason=explain_end(reason))

@@ -18,6 +18,7 @@ from kwic.service.context import Context
 from kwic.service.refusals import Refusals
 from kwic.service.switchboard import Switchboard
 from kwic.transport.connection_log import address_text
+from kwic.transport.ending import explain_end
 from kwic.transport.handshakes import Handshakes
 from kwic.transport.socks_leg import SocksAcceptor
 from kwic.transport.tls import CertificateRefused, PeerIdentity, peer_identity
@@ -122,4 +123,4 @@ class InboundSocks(ServerFactory):
     def _left(self, peer: str, reason: Failure) -> None:
         """A peer left, or was let go, before it has asked for anything."""
         tell = self._refusals.say if reason.check(CertificateRefused) else self._refusals.left
-        tell(peer, reason.getErrorMessage())
+        tell(peer, explain_end(reason))

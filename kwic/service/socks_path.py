@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from kwic.policy.choice import Candidate
 from kwic.service.path import REPS, Attempt
 from kwic.transport.connect_error import explain
+from kwic.transport.ending import explain_end
 from kwic.transport.socks_leg import SocksAcceptor, SocksOpener
 from kwic.wire.socks5 import Command, Rep
 
@@ -52,7 +53,7 @@ class WaitingPath:
         """Take it."""
         attempt.acknowledged()
         leg = self._acceptor.take(attempt.client)
-        leg.when_ready(attempt.connected, lambda lost: attempt.lost(lost.getErrorMessage()))
+        leg.when_ready(attempt.connected, lambda lost: attempt.lost(explain_end(lost)))
         return leg.reset
 
     def suspect(self) -> None:

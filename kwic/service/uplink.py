@@ -35,6 +35,7 @@ from kwic.service.socks_uplink import SocksUplink
 from kwic.service.switchboard import Destination, Switchboard
 from kwic.service.watch import Watched
 from kwic.transport.addresses import AddressLookup
+from kwic.transport.ending import explain_end
 from kwic.transport.stream import Stream
 from kwic.transport.tls import peer_identity
 from kwic.transport.tunnel import Tunnel
@@ -481,7 +482,7 @@ class Uplink(Service, Watched):
             self.log.info(
                 "tunnel to {peer} is gone: {reason}",
                 peer=f"{peer.node or '?'} at {peer.label}",
-                reason=reason.getErrorMessage(),
+                reason=explain_end(reason),
             )
         peer.instance = ""
         self.changed()

@@ -25,6 +25,7 @@ from zope.interface import implementer
 
 from kwic.errors import MisuseError, ProtocolError
 from kwic.policy.liveness import NORMAL, Action, Liveness, Timing
+from kwic.transport.autobahn_channel import PROTOCOL_ERROR
 from kwic.transport.stream import Outbound, Stream
 from kwic.wire import events as wire
 from kwic.wire.limits import Limits
@@ -115,7 +116,7 @@ class Tunnel(Protocol):
         self._busy = False
         #: To be closed once what is being sent is out: the end of the last stream, for one.
         self._closing = False
-        self._why: Failure | None = None
+        self._why = ""
         self._when_empty: Callable[[], None] | None = None
 
     # -- state --------------------------------------------------------------------------------------------------------------
@@ -193,9 +194,13 @@ class Tunnel(Protocol):
 
     def abort(self, why: str) -> None:
         """End the link at once."""
-        self._why = self._why or Failure(ConnectionLost(why))
+        self._why = self._why or why
         if self.transport is not None:
-            self.transport.abortConnection()
+            drop = getattr(self.transport, "drop", None)
+            if drop is None:
+                self.transport.abortConnection()
+            else:
+                drop(self._why)
 
     # -- called by the streams ----------------------------------------------------------------------------------------------
 
@@ -361,7 +366,8 @@ class Tunnel(Protocol):
         """The link is gone, and all streams with it."""
         if not self.up:
             return
-        reason = self._why or reason
+        if self._why:
+            reason = Failure(ConnectionLost(self._why))
         self.up = False
         if self._corked is not None:
             self._corked.cancel()
@@ -380,8 +386,12 @@ class Tunnel(Protocol):
         """The peer broke a rule: say which, and close."""
         self.log.warn("tunnel to {peer}: closed, {error}", peer=self.peer, error=error)
         self.transport.write(b"".join(self.session.take_output()))
-        self._why = Failure(ConnectionLost(str(error)))
-        self.transport.loseConnection()
+        self._why = str(error)
+        close = getattr(self.transport, "close", None)
+        if close is None:
+            self.transport.loseConnection()
+        else:
+            close(PROTOCOL_ERROR, self._why)
         # A peer that breaks rules may also not answer a goodbye.
         self.clock.callLater(1.0, self._abort_if_up)
 

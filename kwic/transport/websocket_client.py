@@ -36,6 +36,7 @@ from kwic.transport.attempt import Attempt, within
 from kwic.transport.autobahn_channel import Channel, ClientChannel
 from kwic.transport.connect_error import ConnectError, WebSocketRefusedError, Why, explain
 from kwic.transport.connection_log import ConnectionEntry, ConnectionLog, Layer, Role, address_text
+from kwic.transport.ending import explain_end
 from kwic.transport.lean_channel import LeanChannel
 from kwic.transport.name_endpoint import address_endpoint, resolve
 from kwic.transport.proxy_connect import ProxyEndpoint
@@ -312,7 +313,7 @@ class _Dialled(Protocol):
             return
         self._websocket.connection_lost(reason)
         if self._entry is not None:
-            self._entry.closed((self._websocket.end or reason).getErrorMessage())
+            self._entry.closed(explain_end(self._websocket.end or reason))
 
     # -- the attempt -------------------------------------------------------------------------------------------------------
 

@@ -44,6 +44,7 @@ from kwic.transport.connection_log import (
     address_text,
     socket_layers,
 )
+from kwic.transport.ending import explain_end
 from kwic.transport.judgement import CertificateRefused
 from kwic.transport.lean_channel import LeanChannel
 from kwic.transport.websocket_transport import DEFAULT_MESSAGE_LIMIT_BYTES, WebSocketTransport
@@ -311,11 +312,11 @@ class _Connection(Protocol):
             self._websocket.connection_lost(reason)
             if self._entry is not None:
                 end = self._websocket.end or reason
-                self._entry.closed(end.getErrorMessage())
+                self._entry.closed(explain_end(end))
         elif reason.check(CertificateRefused):
-            self._site.certificate_refused(self._peer(), reason.getErrorMessage())
+            self._site.certificate_refused(self._peer(), explain_end(reason))
         else:
-            self.log.debug("{peer} left: {why}", peer=self._peer(), why=reason.getErrorMessage())
+            self.log.debug("{peer} left: {why}", peer=self._peer(), why=explain_end(reason))
 
     def abort(self, why: str) -> None:
         """Drop the connection."""

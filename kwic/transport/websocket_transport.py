@@ -8,7 +8,7 @@ How one ends, and what the protocol on it is told in ``connectionLost``:
     the connection ends without     WebSocketFailed with code 1006: bytes may be missing, as after a reset
     the peer breaks a rule          Close with that code is sent; WebSocketFailed
     nothing is received for long    Close 1001 is sent; WebSocketFailed
-    abortConnection                 no Close; ConnectionAborted
+    abortConnection, drop(why)      no Close; ConnectionAborted, with the words of why
 
 A peer that does not answer our Close is waited for, because a slow reader must still get what was written before it. After
 ``CLOSE_TIMEOUT_S`` the connection is closed under it, which leaves the rest to the kernel; after ``DRAIN_TIMEOUT_S`` more
@@ -41,6 +41,7 @@ from zope.interface import implementer
 
 from kwic.policy.inactivity import Inactivity, Verdict
 from kwic.transport.autobahn_channel import ABNORMAL, GOING_AWAY, NO_CODE, NORMAL, Channel
+from kwic.transport.ending import explain_end
 from kwic.wire.http_head import printable
 
 MAXIMUM_MESSAGE_BYTES = 262144
@@ -52,6 +53,7 @@ CLOSE_TIMEOUT_S = 5.0
 DRAIN_TIMEOUT_S = 60.0
 """How long a closed connection may take to send what it has buffered."""
 
+_NO_CLOSE = "the connection was closed without a Close"
 _ORDERLY = frozenset({NORMAL, GOING_AWAY, NO_CODE})
 
 
@@ -82,6 +84,8 @@ class WebSocketFailed(ConnectionLost):
         self.close_reason = reason
 
     def __str__(self) -> str:
+        if self.code == ABNORMAL:
+            return f"{self.close_reason} ({self.code})"
         return _closed_text("failed", self.code, self.close_reason)
 
 
@@ -147,6 +151,7 @@ class WebSocketTransport:
         self._state = _State.OPEN
         self._paused = False
         self._carrier_lost = False
+        self._how_lost = ""
         self._timer: IDelayedCall | None = None
         self._inactivity: Inactivity | None = None
         if inactivity_timeout_s:
@@ -172,11 +177,12 @@ class WebSocketTransport:
     def connection_lost(self, reason: Failure) -> None:
         """The connection below is gone."""
         self._carrier_lost = True
+        self._how_lost = _NO_CLOSE if reason.type is ConnectionDone else explain_end(reason)
         self._cancel_timer()
         if self.end is None:
             if self._paused and self._channel.pending:
                 return  # what was received before is delivered first, on resumeProducing
-            self.end = Failure(WebSocketFailed(ABNORMAL, f"no Close; {reason.getErrorMessage()}"))
+            self.end = Failure(WebSocketFailed(ABNORMAL, self._how_lost))
         self._tell()
 
     # -- ChannelUser -------------------------------------------------------------------------------------------------------
@@ -249,10 +255,17 @@ class WebSocketTransport:
 
     def abortConnection(self) -> None:
         """Drop the connection below at once, without Close."""
+        self.drop("")
+
+    def drop(self, why: str) -> None:
+        """As `abortConnection`.
+
+        :param why: for the log; may be empty.
+        """
         if self._state is _State.LOST:
             return
         if self._state is not _State.CLOSED:
-            self.end = Failure(ConnectionAborted())
+            self.end = Failure(ConnectionAborted(why) if why else ConnectionAborted())
         self._state = _State.CLOSED
         self._cancel_timer()
         self._channel.stop()
@@ -330,7 +343,7 @@ class WebSocketTransport:
             if self._state is _State.OPEN:
                 self._carrier.resumeProducing()
         elif self.end is None:
-            self.end = Failure(WebSocketFailed(ABNORMAL, "no Close"))
+            self.end = Failure(WebSocketFailed(ABNORMAL, self._how_lost))
             self._tell()
 
     def stopProducing(self) -> None:

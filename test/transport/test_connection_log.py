@@ -110,7 +110,7 @@ class WhenTests(LogCase):
         client.transport.loseConnection()
         self.network.settle()
         self.assertIn("CLOSED", self.lines()[2])
-        self.assertTrue(self.lines()[2].endswith("(1006: no Close; Connection was closed cleanly.)"))
+        self.assertTrue(self.lines()[2].endswith(": the connection was closed without a Close (1006)"))
 
     def test_probes_and_refusals(self) -> None:
         """Whoever is refused, or leaves before, is not logged."""

@@ -128,6 +128,16 @@ class ServerEndTests(OpenCase):
         self.assertTrue(self.peer.transport.other.aborted)
         self.assert_idle()
 
+    def test_we_drop_for_a_reason(self) -> None:
+        """A WebSocket that is dropped for a reason ends with that, also when it was closing."""
+        for prepare in (lambda: None, lambda: self.transport.loseConnection()):
+            self.open_with()
+            prepare()
+            self.transport.drop("nothing was received")
+            self.assert_end(ConnectionAborted)
+            self.assertEqual(self.ours.lost.value.args, ("nothing was received",))
+            self.assert_idle()
+
     def test_we_abort_while_closing(self) -> None:
         """A closing WebSocket can be aborted."""
         self.transport.loseConnection()
