@@ -19,6 +19,8 @@ from typing import Any
 from twisted.internet.interfaces import IAddress, ISSLTransport
 from twisted.logger import Logger, LogLevel
 
+_DEFAULT_PORTS = {"ws": ":80", "wss": ":443"}
+
 
 class Role(Enum):
     """Which side of a connection we are."""
@@ -101,6 +103,20 @@ def socket_layers(transport: Any) -> list[Layer]:
     if ISSLTransport.providedBy(transport):
         layers.append(Layer(name="ssl", ours=f"ssl://{ours}", theirs=f"ssl://{theirs}"))
     return layers
+
+
+def websocket_layer(role: Role, uri: str) -> Layer:
+    """:returns: the layer of a WebSocket: what is spoken on the connection, with its port, and what was asked for, as one writes it.
+
+    :param role: which side we are; what was asked for stands on the right in either case.
+    :param uri: that, with its port.
+    """
+    scheme, _, rest = uri.partition("://")
+    authority, _, target = rest.partition("/")
+    below = f"ws://{authority}/{target.partition('?')[0]}"
+    asked = f"{scheme}://{authority.removesuffix(_DEFAULT_PORTS[scheme])}/{target}"
+    ours, theirs = (asked, below) if role is Role.SERVER else (below, asked)
+    return Layer(name="wsn", ours=ours, theirs=theirs)
 
 
 def address_text(address: IAddress) -> str:

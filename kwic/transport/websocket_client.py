@@ -35,7 +35,14 @@ from kwic.policy.redirect import STATUSES, AskAgain, Redirection, Refuse
 from kwic.transport.attempt import Attempt, within
 from kwic.transport.autobahn_channel import Channel, ClientChannel
 from kwic.transport.connect_error import ConnectError, WebSocketRefusedError, Why, explain
-from kwic.transport.connection_log import ConnectionEntry, ConnectionLog, Layer, Role, address_text
+from kwic.transport.connection_log import (
+    ConnectionEntry,
+    ConnectionLog,
+    Layer,
+    Role,
+    address_text,
+    websocket_layer,
+)
 from kwic.transport.ending import explain_end
 from kwic.transport.lean_channel import LeanChannel
 from kwic.transport.name_endpoint import address_endpoint, resolve
@@ -376,5 +383,5 @@ class _Dialled(Protocol):
             )
         if ISSLTransport.providedBy(self.transport):
             layers.append(Layer(name="ssl", ours=f"ssl://{ours}", theirs=f"ssl://{target.authority}"))
-        layers.append(Layer(name="wsn", ours=f"ws://{target.authority}{target.path}", theirs=str(target)))
+        layers.append(websocket_layer(Role.CLIENT, str(target)))
         return layers

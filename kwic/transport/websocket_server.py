@@ -39,10 +39,10 @@ from kwic.transport.autobahn_channel import Channel, ServerChannels
 from kwic.transport.connection_log import (
     ConnectionEntry,
     ConnectionLog,
-    Layer,
     Role,
     address_text,
     socket_layers,
+    websocket_layer,
 )
 from kwic.transport.ending import explain_end
 from kwic.transport.judgement import CertificateRefused
@@ -427,7 +427,9 @@ class _Connection(Protocol):
         )
         if answer.logged:
             self._entry = self._site.connection_log.opened(
-                Role.SERVER, address_text(asked.peer), _layers(transport, self._websocket.uri)
+                Role.SERVER,
+                address_text(asked.peer),
+                [*socket_layers(transport), websocket_layer(Role.SERVER, self._websocket.uri)],
             )
         self._websocket.start(answer.protocol)
         if rest:
@@ -442,9 +444,3 @@ def _check(answer: Accept | Redirect | Refuse, asked: UpgradeRequest) -> None:
     render_head("", answer.headers.items())
     if isinstance(answer, Accept) and answer.subprotocol not in (None, *asked.protocols):
         raise MisuseError(f"subprotocol {answer.subprotocol!r} was not offered")
-
-
-def _layers(transport: Any, uri: str) -> list[Layer]:
-    """The layers of a connection that was accepted."""
-    websocket = Layer(name="wsn", ours=uri, theirs=f"ws{uri[uri.index('://') :]}")
-    return [*socket_layers(transport), websocket]

@@ -173,7 +173,8 @@ class SimpleTests(SimpleTestCase):
         )
         self.wait_for_line(
             ONPREM,
-            rf"^INFO  \[wsn#\d+ 127[\d.:]+\] OPENED: \(#\d{{8}}: kwic wsn, client, ws://example\.com:{WS_PORT}/kwic => ",
+            rf"^INFO  \[wsn#(\d+) 127[\d.:]+\] OPENED: \(#0*\1: kwic wsn, client, "
+            rf"ws://example\.com:{WS_PORT}/kwic => ws://example\.com:{WS_PORT}/kwic\)$",
         )
         self.processes[CLOUD].kill()
         self.wait_for_line(ONPREM, r"^INFO  \[wsn#\d+ .*\] CLOSED: ")

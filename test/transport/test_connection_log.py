@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from kwic.transport.connect_error import ConnectError, Why, explain
-from kwic.transport.connection_log import ConnectionLog, Layer, Role, address_text
+from kwic.transport.connection_log import ConnectionLog, Layer, Role, address_text, websocket_layer
 from kwic.transport.websocket_client import WebSocketEndpoint
 from test.transport.memory_network import Recorder
 from test.transport.websocket_case import HOST, WebSocketCase, ws
@@ -84,6 +84,22 @@ class ConnectionLogTests(LogCase):
         self.assertEqual(self.lines(), [])
         self.assertEqual(len(self.lines(LogLevel.debug)), 1)
 
+    def test_default_ports(self) -> None:
+        """What was asked for is told without the port of its scheme; every other port is told, and what is spoken always has one."""
+        for uri, below, asked in (
+            ("wss://cloud1:443/kwic", "ws://cloud1:443/kwic", "wss://cloud1/kwic"),
+            ("wss://cloud1:8443/kwic", "ws://cloud1:8443/kwic", "wss://cloud1:8443/kwic"),
+            ("wss://cloud1:80/", "ws://cloud1:80/", "wss://cloud1:80/"),
+            ("ws://[::1]:80/a/b?c=d", "ws://[::1]:80/a/b", "ws://[::1]/a/b?c=d"),
+            ("ws://cloud1:443/kwic", "ws://cloud1:443/kwic", "ws://cloud1:443/kwic"),
+        ):
+            self.assertEqual(
+                websocket_layer(Role.CLIENT, uri), Layer(name="wsn", ours=below, theirs=asked), uri
+            )
+            self.assertEqual(
+                websocket_layer(Role.SERVER, uri), Layer(name="wsn", ours=asked, theirs=below), uri
+            )
+
     def test_addresses(self) -> None:
         """IPv6 is in brackets; what is no address with a port speaks for itself."""
         self.assertEqual(address_text(IPv4Address("TCP", "10.0.0.1", 80)), "10.0.0.1:80")
@@ -106,7 +122,7 @@ class WhenTests(LogCase):
         self.assertEqual([line.partition(" ")[0] for line in opened], ["[tcp#1", "[wsn#2"])
         self.assertIn(f"{peer}] OPENED", opened[0])
         self.assertIn(f"/{peer} => /10.0.0.1:80", opened[0])
-        self.assertIn("server, ws://10.0.0.1:80/kwic => ws://10.0.0.1:80/kwic", opened[1])
+        self.assertIn("server, ws://10.0.0.1:80/kwic => ws://10.0.0.1/kwic)", opened[1])
         client.transport.loseConnection()
         self.network.settle()
         self.assertIn("CLOSED", self.lines()[2])
@@ -126,10 +142,10 @@ class WhenTests(LogCase):
         opened = endpoint.connect(Factory.forProtocol(Recorder))
         self.network.settle()
         protocol: Any = self.successResultOf(opened)
-        self.assertIn("client, ws://10.0.0.1:80/kwic => ws://10.0.0.1:80/kwic", self.lines()[1])
+        self.assertIn("client, ws://10.0.0.1:80/kwic => ws://10.0.0.1/kwic)", self.lines()[1])
         protocol.transport.loseConnection()
         self.network.settle()
-        self.assertIn(f"=> ws://{HOST}:80/kwic): the WebSocket closed (1000)", self.lines()[2])
+        self.assertIn(f"=> ws://{HOST}/kwic): the WebSocket closed (1000)", self.lines()[2])
 
 
 class ExplainTests(SynchronousTestCase):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from kwic.config.model import TlsOptions
 from kwic.transport.connect_error import ConnectError, WebSocketRefusedError, Why
+from kwic.transport.connection_log import ConnectionLog
 from kwic.transport.tls import Credentials, peer_identity
 from kwic.transport.websocket_server import Accept, Redirect, UpgradeRequest, WebSocketSite
 from kwic.transport.websocket_transport import WebSocketClosed
@@ -60,6 +62,24 @@ class TlsTests(DialCase):
         self.assertEqual((asked.host, asked.identity.common_name), ("cloud.example.com:443", "tenant101"))
         self.assertIsNotNone(near.transport.getPeerCertificate())
         self.assertEqual(near.transport.uri, "wss://cloud.example.com:443/kwic")
+
+    def test_lines(self) -> None:
+        """At port 443 the lines about the WebSocket are those of KWIC 5, on both sides."""
+        self.secure_site(A, "cloud.example.com")
+        self.tls_site.connection_log = ConnectionLog()
+        self.open(
+            address("cloud.example.com", scheme="wss"),
+            credentials=self.onprem,
+            connection_log=ConnectionLog(),
+        )
+        lines = [line for line in map(formatEvent, self.events) if line and "[wsn#" in line]
+        shape = r"^\[wsn#3 10\.9\.9\.9:\d+\] OPENED: \(#00000003: kwic wsn, (server|client), (.*)\)$"
+        found = [re.match(shape, line) for line in lines]
+        self.assertEqual({one[1] for one in found if one}, {"server", "client"}, lines)
+        self.assertEqual(
+            {one[2] for one in found if one},
+            {"ws://cloud.example.com:443/kwic => wss://cloud.example.com/kwic"},
+        )
 
     def test_close(self) -> None:
         """Close goes through, and neither end waits for the other's TLS goodbye."""
@@ -227,6 +247,24 @@ class TlsByteByByteTests(TlsTests):
     """The same when everything comes a byte at a time."""
 
     read_bytes = 1
+
+    def test_lines(self) -> None:
+        """At port 443 the lines about the WebSocket are those of KWIC 5, on both sides."""
+        self.secure_site(A, "cloud.example.com")
+        self.tls_site.connection_log = ConnectionLog()
+        self.open(
+            address("cloud.example.com", scheme="wss"),
+            credentials=self.onprem,
+            connection_log=ConnectionLog(),
+        )
+        lines = [line for line in map(formatEvent, self.events) if line and "[wsn#" in line]
+        shape = r"^\[wsn#3 10\.9\.9\.9:\d+\] OPENED: \(#00000003: kwic wsn, (server|client), (.*)\)$"
+        found = [re.match(shape, line) for line in lines]
+        self.assertEqual({one[1] for one in found if one}, {"server", "client"}, lines)
+        self.assertEqual(
+            {one[2] for one in found if one},
+            {"ws://cloud.example.com:443/kwic => wss://cloud.example.com/kwic"},
+        )
 
     def test_close(self) -> None:
         """As above; that many bytes one by one would take long."""
