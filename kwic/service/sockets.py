@@ -9,7 +9,7 @@ from kwic.config.ends import End
 from kwic.config.listen import Listener as Wanted
 from kwic.config.listen import Speech, conflicts, merged_tls, speech
 from kwic.config.model import Bind, TlsOptions
-from kwic.config.problem import ConfigError, Problem
+from kwic.config.problem import BadValueError, ConfigError, Problem
 from kwic.errors import SetupError
 from kwic.transport.listen import ANY_IPV4, ANY_IPV6
 from kwic.transport.resolver import FixedNames
@@ -63,6 +63,10 @@ def sockets(wanted: Iterable[Wanted], names: FixedNames) -> tuple[Socket, ...]:
     for end in (end for listener in wanted for end in listener.ends):
         try:
             hosts = _addresses(end.socket, names)
+        except BadValueError as error:
+            unknown.append(
+                Problem(place=end.place, message=f"{end.address}: {error.message}", hint=error.hint)
+            )
         except SetupError as error:
             unknown.append(Problem(place=end.place, message=f"{end.address}: {error}"))
         else:

@@ -17,8 +17,11 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IAddress, IHostnameResolver, IHostResolution, IResolutionReceiver
 from zope.interface import implementer
 
+from kwic.config.problem import BadValueError
 from kwic.errors import SetupError
 from kwic.transport.listen import has_ipv6
+
+UNKNOWN_HOST_HINT = "add it to DNS or /etc/hosts, say its address with --resolve HOST=ADDR, or write in tcp.bind where to listen instead"
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ class FixedNames:
         """
         Every address of a host to listen on. Blocks: for the time before the reactor runs.
 
-        :raises SetupError: when the name does not resolve.
+        :raises BadValueError: when the name does not resolve; it says what to do.
         """
         if is_ip(host):
             return (host,)
@@ -90,7 +93,9 @@ class FixedNames:
         try:
             answers = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
         except OSError as error:
-            raise SetupError(f"the host name {host} cannot be resolved: {error.strerror or error}") from error
+            raise BadValueError(
+                f"the host name {host} cannot be resolved: {error.strerror or error}", UNKNOWN_HOST_HINT
+            ) from error
         return tuple(dict.fromkeys(str(answer[4][0]) for answer in answers))
 
 

@@ -137,6 +137,12 @@ class StartupTests(GatewayTestCase):
         file = self.edited("tcp://@eth0:5551", "tcp://@none0:5551")
         self.check(self.complaint(file, ws_port=WS_PORT), "tcp://@none0:5551", "interface none0", "lo")
 
+    def test_unknown_host_name(self) -> None:
+        """A host name that cannot be resolved is named, with its place and what can be done about it."""
+        file = self.edited("tcp://@eth0:5551", "tcp://nowhere.invalid:5551")
+        line = self.complaint(file, ws_port=WS_PORT)
+        self.check(line, f"{file}:", "tcp://nowhere.invalid:5551", "--resolve", "DNS", "tcp.bind")
+
     def test_daemon_that_cannot_start(self) -> None:
         """A daemon that cannot start ends the command that was called, too, and leaves no pid file."""
         pidfile, logfile = self.folder.absolute() / "kwic.pid", self.folder.absolute() / "kwic.log"

@@ -298,6 +298,34 @@ class SocketsTests(SynchronousTestCase):
         self.assertIn("one", str(caught.exception))
         self.assertIn("two", str(caught.exception))
 
+    def test_unknown_names(self) -> None:
+        """Host names and interfaces that are not there are all told in one run, with their places, and names with what to do."""
+        names = {"interfaces": {"eth0": ("10.0.0.1",)}}
+        with self.assertRaises(ConfigError) as caught:
+            self.resolve(
+                proxy("a", "tcp://nowhere.invalid:7000"),
+                proxy("b", "tcp://@none0:7001"),
+                proxy("c", "tcp://@eth0:1"),
+                **names,
+            )
+        name, interface = caught.exception.problems
+        self.assertTrue(
+            name.message.startswith(
+                "tcp://nowhere.invalid:7000: the host name nowhere.invalid cannot be resolved: "
+            )
+        )
+        for word in ("DNS", "--resolve", "tcp.bind"):
+            self.assertIn(word, name.hint)
+        self.assertTrue(
+            interface.message.startswith(
+                "tcp://@none0:7001: there is no network interface none0; there are: "
+            )
+        )
+        self.assertEqual(interface.hint, "")
+        for problem in (name, interface):
+            assert problem.place is not None
+            self.assertEqual((problem.place.file, problem.place.line), ("x.xml", 1))
+
     def test_interface(self) -> None:
         """Every address of an interface has a socket, IPv4 first as the interface gives them; link-local ones keep their scope."""
         found = self.resolve(
