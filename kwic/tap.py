@@ -102,10 +102,10 @@ def makeService(options: Options) -> MultiService:
     if names.hosts:
         reactor.installNameResolver(FixedResolver(names, reactor.nameResolver))  # type: ignore[attr-defined]
     signals = Signals(reactor, hurry=gateway.hurry, reload=gateway.reload)
-    # A turn after the start: Twisted's own handlers are in place by then, and are replaced.
-    reactor.callWhenRunning(reactor.callLater, 0, signals.install)
+    # Twisted's own handlers are in place when the reactor runs, and are replaced.
+    reactor.callWhenRunning(signals.install)
     reactor.callWhenRunning(settle)
-    return Logged(gateway, options)
+    return Logged(gateway, options, signals)
 
 
 def complain(lines: Any) -> Any:
@@ -145,11 +145,13 @@ class Logged(MultiService):
 
     :param gateway: the only child.
     :param options: where twistd was told to log.
+    :param signals: they wait until the reactor runs, so that whoever has started is stopped in order.
     """
 
-    def __init__(self, gateway: MultiService, options: Options) -> None:
+    def __init__(self, gateway: MultiService, options: Options, signals: Signals) -> None:
         super().__init__()
         self._options = options
+        self._signals = signals
         gateway.setServiceParent(self)
 
     def setServiceParent(self, parent: Any) -> None:
@@ -170,6 +172,7 @@ class Logged(MultiService):
 
         :raises SystemExit: when it cannot start; every reason is logged.
         """
+        self._signals.hold()
         try:
             super().privilegedStartService()
         except SystemExit:

@@ -4,7 +4,8 @@ What signals mean to a running gateway.
     SIGTERM, SIGINT     stop, draining; once more: end at once
     SIGHUP              read the stores again, and look at the addresses to listen on
 
-Twisted's own handlers stop the reactor; a second signal would then be an error in the log, so they are replaced.
+Twisted's own handlers stop the reactor and then let the process end by the signal, and a second one would be an error in the log: they are replaced. What
+comes while the gateway starts waits until ours are in place.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.logger import Logger
+
+#: Those that mean something.
+HEEDED = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)]
 
 
 class Signals:
@@ -33,12 +37,17 @@ class Signals:
         self._reload = reload
         self._stopping = False
 
+    def hold(self) -> None:
+        """Let them wait from now on, where the system can."""
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_BLOCK, HEEDED)
+
     def install(self) -> None:
-        """Take over, once the reactor runs."""
-        for number in (signal.SIGTERM, signal.SIGINT):
+        """Take over, once the reactor has its own in place; those that wait come now."""
+        for number in HEEDED:
             signal.signal(number, self._received)
-        if hasattr(signal, "SIGHUP"):
-            signal.signal(signal.SIGHUP, self._received)
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, HEEDED)
 
     def _received(self, number: int, frame: object) -> None:
         # In a signal handler nothing may be done but to wake the reactor.

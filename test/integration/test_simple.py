@@ -7,9 +7,10 @@ import signal
 import socket
 import struct
 import threading
+import time
 
 from kwic.cli.demo.echo import say
-from kwic.cli.demo.process import ORDERLY
+from kwic.cli.demo.process import GatewayProcess
 from test.integration.gateways import CLIENT_S, ETC, GatewayTestCase, read_all, read_exactly
 from test.integration.servers import Conversation, PlainServer, echo, hear_out_then_answer, reset
 
@@ -19,6 +20,8 @@ CLOUD_CONFIG = ETC / "simple" / "cloud-config.xml"
 ONPREM_CONFIG = ETC / "simple" / "onprem-config.xml"
 ENTRANCES = {"A": (CLOUD, 5551), "B": (ONPREM, 6661), "C": (CLOUD, 7771), "D": (ONPREM, 8881)}
 SERVER_PORTS = {"A": 5551, "B": 6661, "C": 7771, "D": 8881}
+AT_ONCE_S = 3.0
+"""A limit for what needs no waiting, far below the grace."""
 
 
 class SimpleTestCase(GatewayTestCase):
@@ -136,21 +139,54 @@ class SimpleTests(SimpleTestCase):
         self.wait_joined(CLOUD, agents=1)
         self.assertIs(say("hello", self.address(CLOUD), 5551, timeout_s=CLIENT_S).error, None)
 
-    def test_orderly_stop(self) -> None:
-        """SIGTERM lets open clients finish while no new ones are taken; then the gateway ends."""
+    def stopping(self) -> tuple[GatewayProcess, socket.socket, float]:
+        """
+        Tell the cloud to stop while it serves a client, and wait until it takes no more.
+
+        :returns: its process, the client, and when it was told (monotonic).
+        """
         self.serve("A", echo)
         self.run_both()
         client = self.client("A")
         client.sendall(b"x")
         read_exactly(client, 1)
-        cloud = self.processes[CLOUD]
+        cloud, told_s = self.processes[CLOUD], time.monotonic()
         cloud.signal(signal.SIGTERM)
         self.wait_for("the listener closes", lambda: self.refuses(CLOUD, 5551))
+        return cloud, client, told_s
+
+    def test_orderly_stop(self) -> None:
+        """SIGTERM lets open clients finish while no new ones are taken; then the gateway ends."""
+        cloud, client, _ = self.stopping()
         client.sendall(b"last words")
         self.assertEqual(read_exactly(client, 10), b"last words")
         client.close()
         self.assertTrue(cloud.ended(CLIENT_S))
-        self.assertIn(cloud.exit_status, ORDERLY)
+        self.assertEqual(cloud.exit_status, 0)
+
+    def test_second_signal(self) -> None:
+        """A second SIGTERM ends the gateway at once, however long the grace; its clients are reset."""
+        cloud, client, _ = self.stopping()
+        client.sendall(b"still served")
+        self.assertEqual(read_exactly(client, 12), b"still served")
+        told_s = time.monotonic()
+        cloud.signal(signal.SIGTERM)
+        self.assertTrue(cloud.ended(CLIENT_S))
+        self.assertLess(time.monotonic() - told_s, AT_ONCE_S)
+        self.assertEqual(cloud.exit_status, 0)
+        self.assertRaises(ConnectionResetError, read_all, client)
+        self.assertIn("told again to stop: 1 connections are cut", cloud.log_text())
+
+    def test_expired_grace(self) -> None:
+        """A client that has not finished when the grace is over is reset then, not before, and the gateway ends."""
+        self.grace_s = 2.0
+        cloud, client, told_s = self.stopping()
+        self.assertRaises(ConnectionResetError, read_all, client)
+        served_s = time.monotonic() - told_s
+        self.assertTrue(self.grace_s <= served_s < self.grace_s + AT_ONCE_S, served_s)
+        self.assertTrue(cloud.ended(AT_ONCE_S))
+        self.assertEqual(cloud.exit_status, 0)
+        self.assertIn("the grace is over: 1 connections are cut", cloud.log_text())
 
     def refuses(self, host: str, port: int) -> bool:
         """Whether nobody listens there."""

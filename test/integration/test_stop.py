@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import socket
 
-from test.integration.gateways import CLIENT_S, GatewayTestCase, read_all, read_exactly
+from kwic.cli.demo.process import wait_until
+from test.integration.gateways import CLIENT_S, START_S, GatewayTestCase, read_all, read_exactly
 
 HOST, PORT = "echo", 7001
 ECHO = (
@@ -39,3 +40,12 @@ class EchoStopTests(GatewayTestCase):
         self.assertEqual(read_all(client), b"")
         self.assertTrue(process.ended(CLIENT_S))
         self.assertEqual(process.exit_status, 0)
+
+    def test_as_soon_as_it_has_started(self) -> None:
+        """SIGTERM is an orderly stop from the moment on at which the log says that it has started."""
+        process = self.launch(HOST, self.config)
+        wait_until(lambda: "Started server" in process.log_text(), START_S, poll_s=0.001)
+        process.signal(signal.SIGTERM)
+        self.assertTrue(process.ended(CLIENT_S))
+        self.assertEqual(process.exit_status, 0)
+        self.assertIn("Stopped server successfully", process.log_text())

@@ -27,9 +27,6 @@ SOURCE_ROOT = Path(kwic.__file__).resolve().parent.parent
 LEFT_OUT = frozenset({"GATEWAY_OPTS", "http_proxy", "https_proxy", "no_proxy", "all_proxy"})
 """Environment variables (any case for the proxies) that would change what a gateway does behind our back."""
 
-ORDERLY = (0, -signal.SIGTERM)
-"""Exit statuses after an orderly stop: once all is stopped, twistd ends by the signal that asked for it."""
-
 POLL_S = 0.02
 """How often a process that is not our child is looked at while it ends."""
 

@@ -11,7 +11,7 @@ from kwic.cli.demo.cast import Cast, Player
 from kwic.cli.demo.folder import scenarios_folder
 from kwic.cli.demo.home import Home, Settings
 from kwic.cli.demo.picture import Picture, View, ask
-from kwic.cli.demo.process import ORDERLY, GatewayProcess, wait_until
+from kwic.cli.demo.process import GatewayProcess, wait_until
 from kwic.errors import SetupError
 from kwic.transport.demo_pki import DemoPlan, make_demo_pki
 
@@ -112,7 +112,7 @@ class Stage:
         process = self.processes[name]
         if not process.stop(STOP_S):
             return f"did not stop within {STOP_S:g} s and was killed"
-        if process.exit_status not in (*ORDERLY, None):
+        if process.exit_status not in (0, None):
             return f"stopped with exit status {process.exit_status}"
         return None
 
