@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 from kwic.cli.demo.cast import multicast_port
 from kwic.cli.demo.echo import say
 from test.integration.certificates import stores
@@ -82,6 +84,26 @@ class HighAvailabilityTests(GatewayTestCase):
         self.wait_joined(CLOUDS[0], agents=1)
         self.processes[CLOUDS[1]].kill()
         self.check(CLOUDS[0], ONPREMS[0])
+
+    def kill_at_once(self, *hosts: str) -> None:
+        """Kill several; nobody has noticed the first when the last is killed."""
+        for host in hosts:
+            self.processes[host].signal(signal.SIGKILL)
+
+    def test_both_killed_at_once(self) -> None:
+        """One on each side is killed at the same moment, later the other two: clients are served at once by those that are left."""
+        self.run_all()
+        for dead, alive in ((0, 1), (1, 0)):
+            self.kill_at_once(CLOUDS[dead], ONPREMS[dead])
+            self.check(CLOUDS[alive], ONPREMS[alive])
+            back = CLOUDS[dead], ONPREMS[dead]
+            for host in back:
+                self.assertTrue(self.processes[host].ended(CLIENT_S))
+                self.launch_one(host)
+            self.wait_answering(*back)
+            for cloud in CLOUDS:
+                self.wait_for("both agents", lambda cloud=cloud: self.agents(cloud) == set(ONPREMS))
+            self.check(*CLOUDS, *ONPREMS)
 
     def test_others_do_not_notice(self) -> None:
         """Clients whose way does not lead through the killed instance go on as if nothing had happened."""
