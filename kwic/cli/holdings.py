@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kwic.config.model import GatewayConfig, Security, Store
-from kwic.config.problem import Place, Problem, Severity
+from kwic.config.problem import ConfigError, Problem, Severity, refusal
 from kwic.config.words import closest, shown
-from kwic.errors import SetupError
 from kwic.transport.tls import Credentials
 from kwic.transport.tls_material import Material
 
@@ -40,7 +39,7 @@ def read_holdings(config: GatewayConfig, now_s: float) -> Holdings:
 
 
 def _add(found: Holdings, one: Security, security: Security, now_s: float) -> Holdings:
-    """:returns: the holdings with one more store; each is read by itself, so that a mistake has its place."""
+    """:returns: the holdings with one more store; each is read by itself, so that one counts when the other is not here."""
     store = one.keystore or one.truststore
     if store is None:
         return found
@@ -48,20 +47,14 @@ def _add(found: Holdings, one: Security, security: Security, now_s: float) -> Ho
         return replace(found, problems=(*found.problems, _not_here(store, security)))
     try:
         read = Material.read(one)
-    except SetupError as error:
-        return replace(found, problems=(*found.problems, refusal(store.place, error)))
+    except ConfigError as error:
+        return replace(found, problems=(*found.problems, *error.problems))
     warnings = tuple(refusal(store.place, line, severity=Severity.WARNING) for line in read.warnings(now_s))
     material = Material(
         keystore=read.keystore or found.material.keystore,
         truststore=read.truststore or found.material.truststore,
     )
     return replace(found, material=material, problems=(*found.problems, *warnings))
-
-
-def refusal(place: Place, words: object, prefix: str = "", *, severity: Severity = Severity.ERROR) -> Problem:
-    """:returns: a problem made from the words of the gateway itself: what is wrong; what to do about it."""
-    message, _, hint = str(words).partition("; ")
-    return Problem(place=place, message=prefix + message, hint=hint, severity=severity)
 
 
 def _missing(security: Security) -> list[Path]:

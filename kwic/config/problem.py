@@ -58,6 +58,21 @@ class ConfigError(SetupError):
         super().__init__("\n".join(problem.render() for problem in self.problems))
 
 
+def refusal(place: Place, words: object, prefix: str = "", *, severity: Severity = Severity.ERROR) -> Problem:
+    """:returns: a problem made from one line of the gateway's own: what is wrong; what to do about it."""
+    message, _, hint = str(words).partition("; ")
+    return Problem(place=place, message=prefix + message, hint=hint, severity=severity)
+
+
+def reasons(error: BaseException) -> tuple[str, ...]:
+    """:returns: a line for each thing that is wrong."""
+    return (
+        tuple(problem.render() for problem in error.problems)
+        if isinstance(error, ConfigError)
+        else (str(error),)
+    )
+
+
 class BadValueError(SetupError):
     """A value that is not what it should be: raised by the parsers, which know no place; the reader adds it."""
 

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 
 from kwic import __version__
 from kwic.config.model import GatewayConfig
+from kwic.config.problem import reasons
 from kwic.errors import SetupError
 from kwic.service.balancer import Balances
 from kwic.service.clients import Server
@@ -194,13 +195,12 @@ class Gateway(MultiService):
         self.log.info("the stores were read again")
 
     def _stores_not_read(self, failure: Failure) -> None:
-        if failure.check(SetupError) is None:
+        error = failure.value
+        if not isinstance(error, SetupError):
             self.log.failure("the stores were not read again", failure=failure)
             return
-        self.log.error(
-            "the stores were not read again, the old ones stay in use: {error}",
-            error=failure.getErrorMessage(),
-        )
+        for why in reasons(error):
+            self.log.error("the stores were not read again, the old ones stay in use: {why}", why=why)
 
     def _reload_if_changed(self) -> None:
         self._look = self.context.reactor.callLater(CHANGED_S, self._reload_if_changed)

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from kwic.config.ends import End
 from kwic.config.listen import Listener as Wanted
 from kwic.config.model import Bind
-from kwic.config.problem import ConfigError
+from kwic.config.problem import reasons
 from kwic.errors import KwicError, SetupError
 from kwic.policy.backoff import Backoff
 from kwic.service.context import Context
@@ -158,10 +158,8 @@ class Listening:
     def _not_resolved(self, failure: Failure) -> None:
         failure.trap(KwicError)
         error = failure.value
-        reasons = (
-            [problem.render() for problem in error.problems] if isinstance(error, ConfigError) else [error]
-        )
-        for why in reasons:
+        assert error is not None
+        for why in reasons(error):
             self.log.error("the listeners stay as they are: {why}", why=why)
 
     def _refreshed(self, result: Any) -> Any:

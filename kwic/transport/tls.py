@@ -57,7 +57,7 @@ class Credentials:
 
         :param security: the stores of the configuration; none at all is fine for a gateway that only dials.
         :param clock_now: the time, in seconds since the epoch.
-        :raises SetupError: a store is missing, damaged, or its password is wrong.
+        :raises ConfigError: stores are missing, damaged, or have another password: all of them, each with its place.
         """
         return cls(security, clock_now)
 
@@ -127,14 +127,14 @@ class Credentials:
     def reload(self) -> None:
         """Read everything again; new handshakes use it, open connections stay.
 
-        :raises SetupError: something is wrong with the new stores; the old ones stay in use.
+        :raises SetupError: something is wrong with the new stores (see :meth:`from_security`); the old ones stay in use.
         """
         self.adopt(self.read())
 
     def read(self) -> Material:
         """The first half of :meth:`reload`, for a thread: a JCEKS key that keytool sealed takes a fifth of a second.
 
-        :raises SetupError: a store is missing, damaged, or its password is wrong.
+        :raises ConfigError: as :meth:`from_security`.
         """
         self._seen = stamps_of(self._security)  # before reading: what changes meanwhile is noticed later
         return Material.read(self._security)

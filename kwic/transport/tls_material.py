@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cryptography import x509
 
 from kwic.config import model
+from kwic.config.problem import ConfigError, Problem, refusal
 from kwic.errors import SetupError
 from kwic.transport.certificates import (
     CLIENT_AUTH,
@@ -42,17 +43,12 @@ class Material:
 
     @classmethod
     def read(cls, security: model.Security) -> Material:
-        """:raises SetupError: a store is missing, damaged, empty, or its password is wrong."""
-        keystore, truststore = _read(security.keystore), _read(security.truststore)
-        if keystore is not None and not keystore.entries:
-            raise SetupError(f"{keystore.file}: no private key in this keystore; is it the truststore?")
-        if truststore is not None and security.truststore is not None:
-            if not truststore.certificates and not truststore.entries:
-                raise SetupError(
-                    f"{truststore.file}: no certificate in this truststore; import the CA's certificate"
-                )
-            crls = truststore.crls + read_revocations(security.truststore.file)
-            truststore = replace(truststore, crls=crls)
+        """:raises ConfigError: stores that are missing, damaged, empty, or whose password is wrong: all of them, each with its place."""
+        problems: list[Problem] = []
+        keystore = _read(security.keystore, _keystore, problems)
+        truststore = _read(security.truststore, _truststore, problems)
+        if problems:
+            raise ConfigError(problems)
         return cls(keystore=keystore, truststore=truststore)
 
     @property
@@ -187,11 +183,40 @@ def _outdated(store: Store, crl: x509.CertificateRevocationList, now_s: float) -
     )
 
 
-def _read(asked: model.Store | None) -> Store | None:
+def _read(
+    asked: model.Store | None, read: Callable[[model.Store], Store], problems: list[Problem]
+) -> Store | None:
+    """A store, if it is asked for; what is wrong with it is added to the problems."""
     if asked is None:
         return None
-    password = read_password(asked.password_file) if asked.password_file is not None else None
-    return load_store(asked.file, password)
+    try:
+        return read(asked)
+    except SetupError as error:
+        problems.append(refusal(asked.place, error))
+        return None
+
+
+def _keystore(asked: model.Store) -> Store:
+    keystore = load_store(asked.file, _password(asked, "keystore"))
+    if not keystore.entries:
+        raise SetupError(f"{keystore.file}: no private key in this keystore; is it the truststore?")
+    return keystore
+
+
+def _truststore(asked: model.Store) -> Store:
+    truststore = load_store(asked.file, _password(asked, "truststore"))
+    if not truststore.certificates and not truststore.entries:
+        raise SetupError(f"{truststore.file}: no certificate in this truststore; import the CA's certificate")
+    return replace(truststore, crls=truststore.crls + read_revocations(asked.file))
+
+
+def _password(asked: model.Store, whose: str) -> bytes | None:
+    if asked.password_file is None:
+        return None
+    try:
+        return read_password(asked.password_file)
+    except SetupError as error:
+        raise SetupError(f"the password-file of the {whose}, {error}") from error
 
 
 def stamps_of(security: model.Security) -> tuple[object, ...]:

@@ -102,6 +102,19 @@ class StartupTests(GatewayTestCase):
         line = self.complaint(TLS, tls_port=TLS_PORT, stores=str(copy))
         self.check(line, str(copy / "keystore-cloud.jceks"), "password")
 
+    def test_both_stores(self) -> None:
+        """What is wrong with either store is said in one run, with the place in the file and whose password-file is missing."""
+        copy = self.copied_stores()
+        (copy / "keystore-cloud.pw").unlink()
+        (copy / "truststore-cloud.pw").write_text("wrong\n")
+        status, printed = self.fail_to_start("example.com", TLS, tls_port=TLS_PORT, stores=str(copy))
+        self.assertEqual(status, 1)
+        keystore, truststore = printed.splitlines()
+        self.check(
+            keystore, f"{TLS}:", " error: ", "password-file of the keystore", str(copy / "keystore-cloud.pw")
+        )
+        self.check(truststore, f"{TLS}:", " error: ", str(copy / "truststore-cloud.jceks"), "password")
+
     def copied_stores(self) -> Path:
         """The stores, to be damaged."""
         copy = (self.folder / "stores").absolute()

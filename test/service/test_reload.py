@@ -110,14 +110,14 @@ class ThreadTests(StoreCase):
         self.assertEqual(len(self.lines("the listeners stay as they are: no name server")), 1)
 
     def test_bad_store(self) -> None:
-        """A store that cannot be read is an error in the log; the old one stays in use."""
+        """Each store that cannot be read is an error in the log; the old ones stay in use."""
         self.network.names[HOST] = (CLOUD,)
         text = self.stores("cloud")
         gateway = self.start("cloud", CLOUD, text + proxy("A", f"ssl://{HOST}:7443", "tcp://server:9"))
-        path = Path(text.split("<file>")[1].split("</file>")[0])
-        path.write_text("nothing")
-        self.successResultOf(gateway.reload())
-        self.assertEqual(len(self.lines("the old ones stay in use")), 1)
+        for broken, lines in ((1, 1), (2, 1 + 2)):
+            Path(text.split("<file>")[broken].split("</file>")[0]).write_text("nothing")
+            self.successResultOf(gateway.reload())
+            self.assertEqual(len(self.lines("the old ones stay in use: cloud.xml:1:")), lines)
 
 
 class NoSecurityTests(GatewayCase):

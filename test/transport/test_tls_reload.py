@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from twisted.internet.testing import StringTransport
 
 from kwic.config.model import Security, Store, StoreKind, TlsOptions
+from kwic.config.problem import ConfigError
 from kwic.transport import tls_sessions
 from kwic.transport.entries import Contents, StoreFormat
 from kwic.transport.stores import encode_store
@@ -211,5 +212,8 @@ class ResumptionTests(TlsTestCase):
         for name, refusing in (("stat", stat), ("is_dir", is_dir), ("open", opened)):
             self.patch(Path, name, refusing)
         self.assertTrue(self.cloud.changed())
-        self.assertIn("not readable for this user", self.refused(self.cloud.reload))
+        problems = self.assertRaises(ConfigError, self.cloud.reload).problems
+        self.assertEqual(len(problems), 2)
+        for problem in problems:
+            self.assertIn("not readable for this user", problem.message)
         self.assertFalse(self.cloud.changed())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from kwic.config.model import Security
+from kwic.config.problem import ConfigError
 from kwic.transport.certificates import CLIENT_AUTH, common_name
 from kwic.transport.pki import Authority
 from kwic.transport.tls import Credentials
@@ -12,6 +13,7 @@ from test.transport.tls_ends import (
     DAY_S,
     NO_TLS_OPTIONS,
     NOW_S,
+    PLACE,
     REQUIRED,
     Joined,
     TlsTestCase,
@@ -213,6 +215,22 @@ class StoreProblemTests(TlsTestCase):
         self.assertIn(
             "keystore-cloud.jks: there is no such file", self.refused(Credentials.from_security, security)
         )
+
+    def test_all_in_one_run(self) -> None:
+        """What is wrong with both stores is told in one run, each with the place in the file, and whose password-file it is."""
+        security = self.scene.security(
+            "cloud", self.scene.server("example.com"), trusted=[self.scene.client_ca.certificate]
+        )
+        security.keystore.password_file.unlink()
+        security.truststore.password_file.write_text("wrong")
+        keystore, truststore = self.assertRaises(ConfigError, Credentials.from_security, security).problems
+        self.assertEqual(
+            keystore.message,
+            f"the password-file of the keystore, {security.keystore.password_file}: there is no such file",
+        )
+        self.assertIn(f"{security.truststore.file}: ", truststore.message)
+        self.assertIn("password", truststore.message)
+        self.assertEqual([keystore.place, truststore.place], [PLACE, PLACE])
 
     def test_swapped(self) -> None:
         """A truststore in place of the keystore is noticed, and an empty truststore."""

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 from cryptography import x509
 
-from kwic.cli.holdings import Holdings, refusal
+from kwic.cli.holdings import Holdings
 from kwic.config.ends import End, ends
 from kwic.config.listen import Listener, listeners
 from kwic.config.model import GatewayConfig, VerifyClient
-from kwic.config.problem import Place, Problem, Severity
+from kwic.config.problem import Place, Problem, Severity, refusal
 from kwic.config.words import shown
 from kwic.errors import SetupError
 from kwic.transport.certificates import CLIENT_AUTH, good_for, subject, validity_problem

@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 from itertools import combinations, permutations
 
 from kwic.cli.check.certificates import Instance
-from kwic.cli.holdings import refusal
 from kwic.config.ends import Side
 from kwic.config.listen import WILDCARDS, listeners
 from kwic.config.model import Address, Service, VerifyClient
 from kwic.config.pair import BALANCER, Seat, Sides
-from kwic.config.problem import Place, Problem, Severity
+from kwic.config.problem import Place, Problem, Severity, refusal
 from kwic.config.words import listed, shown
 from kwic.errors import SetupError
 from kwic.transport.certificates import PeerIdentity, subject
