@@ -12,15 +12,16 @@ from functools import partial
 from typing import Any
 
 from twisted.internet.interfaces import IAddress
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from kwic.config.ends import accept_ends
+from kwic.config.ends import accept_ends, connect_ends
 from kwic.config.model import Service
+from kwic.policy.attempts import Reason
 from kwic.service.context import Context
 from kwic.service.dial import Dial
 from kwic.service.path import PathSource
 from kwic.service.recovery import Recovery, State
+from kwic.service.refusals import Refusals
 from kwic.service.switchboard import Asker
 from kwic.transport.leg import READ_BYTES, Leg
 from kwic.transport.paced import PacedTransport
@@ -40,14 +41,13 @@ class Proxy:
     :param context: the gateway's surroundings.
     """
 
-    log = Logger()
-
     def __init__(self, service: Service, source: PathSource, context: Context) -> None:
         self.service = service
         self.source = source
         self._clock = context.reactor
         self._relays = context.relays
         self._draw = context.random
+        self._refusals = Refusals(context.reactor)
         #: Clients that wait for a path.
         self.waiting = 0
         self.served = 0
@@ -158,12 +158,18 @@ class Proxy:
         self.failed += 1
         if self.recovery is not None:
             self.recovery.failed()
-        self.log.warn(
-            "Connection to {target} failed [{who}]: {why}",
-            target=" or ".join(map(str, self.service.connects)),
-            who=who,
-            why=why,
-        )
+        if why == Reason.NO_PATH.value:
+            why = self._no_path()
+        self._refusals.unserved(who, self.service.name, " or ".join(map(str, self.service.connects)), why)
+
+    def _no_path(self) -> str:
+        """What it means that there was nothing to try, all the time."""
+        waited = f"for {self.source.timeout_s:g} s"
+        tunnels = [end for end in connect_ends(self.service) if end.is_tunnel]
+        offered = [key for end in tunnels if end.listens for key in end.keys]
+        if offered:
+            return f"nobody has offered {' or '.join(offered)} {waited}; is an instance of the other side connected?"
+        return f"no tunnel there was up {waited}; earlier lines say why"
 
 
 def turn_away(leg: Leg) -> None:

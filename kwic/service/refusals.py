@@ -11,7 +11,7 @@ INTERVAL_S = 1.0
 
 class Refusals:
     """
-    The log lines of one listener.
+    The log lines of one listener, or of one service.
 
     :param clock: for the interval.
     """
@@ -29,10 +29,32 @@ class Refusals:
         :param peer: who.
         :param why: in words.
         """
-        level, now_s = LogLevel.debug, self._clock.seconds()
-        if now_s - self._said_s >= INTERVAL_S:
-            level, self._said_s = LogLevel.warn, now_s
-        self.log.emit(level, "{peer} is refused: {why}", peer=peer, why=why)
+        self.log.emit(self._level(), "{peer} is refused: {why}", peer=peer, why=why)
+
+    def unserved(self, peer: str, service: str, target: str, why: str) -> None:
+        """
+        There is no way for a client.
+
+        :param peer: who.
+        :param service: the name of the service that it came to.
+        :param target: where it was to go.
+        :param why: in words.
+        """
+        self.log.emit(
+            self._level(),
+            "service {service}: connection to {target} failed [{peer}]: {why}",
+            service=service,
+            target=target,
+            peer=peer,
+            why=why,
+        )
+
+    def _level(self) -> LogLevel:
+        now_s = self._clock.seconds()
+        if now_s - self._said_s < INTERVAL_S:
+            return LogLevel.debug
+        self._said_s = now_s
+        return LogLevel.warn
 
     def left(self, peer: str, why: str) -> None:
         """Somebody left before he was through: a probe, or an impatient client."""
