@@ -37,13 +37,28 @@ def main(arguments: list[str] | None = None) -> None:
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that lacks a letter gets a question mark, not half of the answer.
             stream.reconfigure(errors="replace")
+    try:
+        try:
+            status = run(arguments)
+        finally:
+            # Python itself does so at the end, when it is too late to make anything of an error.
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever reads has seen enough; Python would complain once more when it flushes at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = PIPE_CLOSED
+    raise SystemExit(status)
+
+
+def run(arguments: list[str]) -> int:
+    """:returns: the exit status; some of Twisted's options raise it as a SystemExit."""
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(help_text())
-        raise SystemExit(0 if arguments else USAGE_ERROR)
+        return 0 if arguments else USAGE_ERROR
     if arguments[0] in ("-V", "--version", "version"):
         print(f"kwic {__version__}")
-        raise SystemExit(0)
-    raise SystemExit(run_verb(arguments[0], arguments[1:]))
+        return 0
+    return run_verb(arguments[0], arguments[1:])
 
 
 def run_verb(verb: str, arguments: list[str]) -> int:
@@ -62,10 +77,6 @@ def run_verb(verb: str, arguments: list[str]) -> int:
         return int(module.run(options) or 0)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever reads has seen enough; Python would complain once more when it flushes at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return PIPE_CLOSED
 
 
 def help_text() -> str:

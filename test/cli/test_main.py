@@ -69,13 +69,22 @@ class ProcessTests(FilesTestCase):
     def test_reader_that_has_seen_enough(self) -> None:
         """A reader that goes away ends a verb without a word."""
         path = self.write("a.xml", *(echo(f"tcp://127.0.0.1:{port}", f"E{port}") for port in range(1, 900)))
-        command = [sys.executable, "-m", "kwic.cli.main", "explain", str(Path(path).resolve())]
+        self.read_and_leave(100, "explain", str(Path(path).resolve()))
+
+    def test_reader_that_is_not_there(self) -> None:
+        """So does one that is gone before the first line, whatever was to be said."""
+        for words in (("--help",), ("--version",), ("check", "--help"), ("status", "--version")):
+            self.read_and_leave(0, *words)
+
+    def read_and_leave(self, count: int, *words: str) -> None:
+        """Read so many bytes of what the command says, and go away."""
+        command = [sys.executable, "-m", "kwic.cli.main", *words]
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ETC.parent, env={"PYTHONUTF8": "1"}
         ) as process:
             assert process.stdout is not None
             assert process.stderr is not None
-            process.stdout.read(100)
+            process.stdout.read(count)
             process.stdout.close()
-            self.assertEqual(process.stderr.read(), b"")
-            self.assertEqual(process.wait(60), 141)
+            self.assertEqual(process.stderr.read(), b"", words)
+            self.assertEqual(process.wait(60), 141, words)
