@@ -158,8 +158,8 @@ class Uplink(Service, Watched):
 
     @property
     def tunnels(self) -> Sequence[Peer]:
-        """The peers whose tunnels take new streams."""
-        return [peer for peer in self._all_peers() if peer.tunnel is not None and peer.tunnel.usable]
+        """The peers whose tunnels take new streams; that of a scout does not, for a scout that meets a known node leaves at once."""
+        return [peer for peer in self.peers if peer.tunnel is not None and peer.tunnel.usable]
 
     def offer(self, name: str, destination: Destination) -> Offers:
         """Offer a name on every tunnel, from now on, and let the other side reach it."""

@@ -311,6 +311,17 @@ class BalancerTests(UplinkCase):
         self.run_for(3)
         self.assertEqual(sorted(set(self.reached())), ["cloud1", "cloud2"])
 
+    def test_no_client_goes_with_a_scout(self) -> None:
+        """The tunnel of a scout that met a known node is about to end: it is never one for clients."""
+        self.world.door = lambda address, met: self.world.nodes["cloud1"]
+        self.start()
+        dials = self.world.dials
+        for _ in range(100):
+            self.clock.advance(0.1)
+            self.assertEqual(self.reached(), ["cloud1"])
+            self.world.pump()
+        self.assertGreater(self.world.dials, dials)
+
     def test_a_door_to_one_node_only(self) -> None:
         """Where the other nodes cannot be met, looking for them becomes rare."""
         self.world.door = lambda address, met: self.world.nodes["cloud1"]
