@@ -13,7 +13,10 @@ $(VENV)/.ready: pyproject.toml setup.py
 	@echo "setting up $(VENV) (takes half a minute the first time)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "KWIC needs Python 3.11 or newer; say which: make PYTHON=python3.12 …"; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
+	@# setuptools packs whatever lies in build/, also what an earlier version left there: nothing is to be there, before and after.
+	@rm -rf build *.egg-info
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check '.[test]'
+	@rm -rf build *.egg-info
 	@$(BIN)/python -m pip uninstall --quiet --yes --disable-pip-version-check kwic
 	@touch $@
 
