@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 
 from kwic.config.model import bracketed
 from kwic.policy.backoff import Backoff
+from kwic.service.complaints import Complaints
 from kwic.service.context import Context
 from kwic.service.link import Link
 from kwic.transport.connect_error import explain
@@ -79,7 +80,7 @@ class Dialling(ClientFactory):
         self._connector: Any = None
         self._timer: Any = None
         self._stopped = False
-        self._last_error = ""
+        self._complaints = Complaints()
 
     def __str__(self) -> str:
         return f"{bracketed(self.place[0])}:{self.place[1]}"
@@ -149,7 +150,7 @@ class Dialling(ClientFactory):
         self.link = None
         if lived_s is not None and lived_s >= STABLE_S:
             self._backoff.reset()
-            self._last_error = ""
+            self._complaints.settle()
         if self.met == self._instance:
             self.wake(OURSELVES_S)
         elif lived_s is None:
@@ -158,8 +159,7 @@ class Dialling(ClientFactory):
             self.wake(self._backoff.next())
 
     def _failed(self, error: str) -> None:
-        """Say so once, when the operator has asked for this address, and dial again."""
-        if self.configured and not self._stopped and error != self._last_error:
-            self._last_error = error
+        """Say each reason once, when the operator has asked for this address, and dial again."""
+        if self.configured and not self._stopped and self._complaints.is_new(error):
             self.log.warn("cluster: {error}; it is dialled again until a member answers", error=error)
         self.wake(self._backoff.next())

@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from kwic.policy.backoff import Backoff
+from kwic.service.complaints import Complaints
 from kwic.transport.stream import Stream
 from kwic.transport.tls import PeerIdentity
 from kwic.transport.tunnel import Tunnel
@@ -124,7 +125,7 @@ class Peer(ReconnectingClientFactory):
         self._backoff = backoff
         self._connector = EndpointConnector(self._endpoint, self)
         self._callID: Any = None
-        self._last_error = ""
+        self._complaints = Complaints()
         #: When it was dialled in a hurry last, or will be.
         self._hurried_s = float("-inf")
 
@@ -170,11 +171,10 @@ class Peer(ReconnectingClientFactory):
         return self.uplink.build_tunnel(self)
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
-        """An attempt failed: say so once, and wait."""
+        """An attempt failed: say each reason once, and wait."""
         error = reason.getErrorMessage()
         self.uplink.attempt_failed(self, reason)
-        if self.continueTrying and error != self._last_error:
-            self._last_error = error
+        if self.continueTrying and self._complaints.is_new(error):
             self.log.warn("{peer}: {error}; dialling again until it answers", peer=self.label, error=error)
         self.retry(connector)
 
@@ -198,7 +198,7 @@ class Peer(ReconnectingClientFactory):
     def resetDelay(self) -> None:
         """Start the back-off anew."""
         self.retries = 0
-        self._last_error = ""
+        self._complaints.settle()
         self._backoff.reset()
 
     # -- TunnelUser ---------------------------------------------------------------------------------------------------------

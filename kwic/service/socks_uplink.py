@@ -18,6 +18,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from kwic.policy.backoff import Backoff
+from kwic.service.complaints import Complaints
 from kwic.service.context import Context
 from kwic.service.path import Path
 from kwic.service.socks_path import AskingPath
@@ -251,7 +252,7 @@ class Wait:
         self._attempt: Deferred[Any] | None = None
         self._timer: Any = None
         self._stopped = False
-        self._last_error = ""
+        self._complaints = Complaints()
 
     def start(self) -> None:
         """Dial."""
@@ -290,9 +291,8 @@ class Wait:
     def _registered(self) -> None:
         self.registered = True
         self._backoff.reset()
-        if self._last_error:
+        if self._complaints.settle():
             self.log.info("{where} takes the name {name} again", where=self._label, name=self._name)
-        self._last_error = ""
 
     def _answered(self, opener: SocksOpener, rep: Rep) -> None:
         """A client came, or the name was refused."""
@@ -318,8 +318,7 @@ class Wait:
             self._failed(reason)
 
     def _again(self, error: str) -> None:
-        """Dial again when the back-off says so; say why once."""
-        if error and error != self._last_error:
-            self._last_error = error
+        """Dial again when the back-off says so; say each reason once."""
+        if error and self._complaints.is_new(error):
             self.log.warn("{error}; dialling again until it answers", error=error)
         self._timer = self._uplink.clock.callLater(self._backoff.next(), self.start)

@@ -6,8 +6,9 @@ import uuid
 from collections.abc import Callable
 
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.error import ConnectionRefusedError, TimeoutError
 from twisted.internet.task import Clock
+from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from kwic.config.model import Address
@@ -54,6 +55,8 @@ class World:
         #: Picks the node behind an address; None is the name itself.
         self.door: Callable[[str | None, list[str]], Node | None] = lambda address, met: None
         self.announces = True
+        #: Why a node that is down cannot be dialled, in turn.
+        self.refusals: tuple[Exception, ...] = (ConnectionRefusedError(),)
         self.plain = False
         self.dials = 0
         self.addresses: tuple[str, ...] = ()
@@ -64,7 +67,7 @@ class World:
             return fail(NoTunnelError("a server that speaks no tunnels", Why.HTTP))
         node = self.door(address, met)
         if node is None or not node.up:
-            return fail(ConnectionRefusedError())
+            return fail(self.refusals[self.dials % len(self.refusals)])
         near = factory.buildProtocol(None)
         far = Tunnel(User(), self.clock, dialer=False, peer="agent")
         link = Link()
@@ -185,6 +188,25 @@ class OneAddressTests(UplinkCase):
         self.run_for(0.3)
         self.assertEqual(self.reached(), ["cloud1"])
         other.stopService()
+
+    def test_reasons_that_alternate(self) -> None:
+        """Each reason why a node cannot be dialled is said once, however they alternate, and again when it was up in between."""
+        lines: list[str] = []
+        globalLogPublisher.addObserver(keep := lambda event: lines.append(formatEvent(event)))
+        self.addCleanup(globalLogPublisher.removeObserver, keep)
+        node = self.world.nodes["cloud1"]
+        node.up = False
+        self.world.refusals = (ConnectionRefusedError(), TimeoutError())
+        self.start()
+        self.run_for(120)
+        self.assertEqual(len([line for line in lines if "until it answers" in line]), 2)
+        self.assertGreater(self.world.dials, 5)
+        node.up = True
+        self.run_for(60)
+        self.assertEqual(self.reached(), ["cloud1"])
+        node.crash()
+        self.run_for(60)
+        self.assertEqual(len([line for line in lines if "until it answers" in line]), 4)
 
     def test_node_that_drops_tunnels(self) -> None:
         """A node that takes tunnels and drops them is not dialled at once for each that was up for a moment."""
