@@ -2,13 +2,16 @@
 
 1. What was tried is left out, and so is what is leaving.
 2. The healthy before the suspected: a suspected path is used only when no other is left.
-3. Those of this node that answer much later than its quickest stand behind all others: a line that loses packets carries no new client
+3. Then those to a peer that was not tried before those to one that was: a peer may be reached on several paths, and one that is silent, or
+   refuses, does so on all of them. Of a peer that was tried, first what stands elsewhere in the configuration: it is another name.
+4. Those of this node that answer much later than its quickest stand behind all others: a line that loses packets carries no new client
    while a good one is there.
-4. Then the order of the configuration (`priority`).
-5. Then paths of this node before those through another, which cost a hop more.
-6. Then the fewest open streams, and among equals any.
+5. Then the order of the configuration (`priority`).
+6. Then paths of this node before those through another, which cost a hop more.
+7. Then the fewest open streams, and among equals any.
 
-The own node stands behind health on purpose: a client is better served through a neighbour than through a silent tunnel of our own.
+The own node stands behind health on purpose: a client is better served through a neighbour than through a silent tunnel of our own. So do
+slow lines and the order of the configuration behind peers: few paths are tried for one client, too few to spend two on one peer.
 """
 
 from __future__ import annotations
@@ -28,6 +31,9 @@ class Candidate:
 
     key: Hashable
     """What it is, for the caller."""
+
+    peer: Hashable = None
+    """Who is at its far end; None when that is not known."""
 
     local: bool = True
     """Whether this node has it, and not another member of the cluster."""
@@ -49,21 +55,26 @@ class Candidate:
 
 
 def order(
-    candidates: Iterable[Candidate], *, random: Callable[[], float], tried: Collection[Hashable] = ()
+    candidates: Iterable[Candidate], *, random: Callable[[], float], tried: Collection[Candidate] = ()
 ) -> list[Candidate]:
     """Put paths in the order in which to try them.
 
     :param candidates: what there is.
     :param random: draws evenly from [0, 1), for ties.
-    :param tried: keys to leave out.
+    :param tried: those that are to be left out, as they were when they were tried.
     :returns: the best first.
     """
-    usable = [one for one in candidates if not one.leaving and one.key not in tried]
+    keys = {one.key for one in tried}
+    usable = [one for one in candidates if not one.leaving and one.key not in keys]
+    peers = {one.peer for one in tried if one.peer is not None}
+    names = {(one.peer, one.priority) for one in tried if one.peer is not None}
     slow_s = _slow_s(usable)
     return sorted(
         usable,
         key=lambda one: (
             not one.healthy,
+            one.peer in peers,
+            (one.peer, one.priority) in names,
             one.local and one.delay_s is not None and one.delay_s > slow_s,
             one.priority,
             not one.local,
@@ -80,7 +91,7 @@ def _slow_s(candidates: Iterable[Candidate]) -> float:
 
 
 def best(
-    candidates: Iterable[Candidate], *, random: Callable[[], float], tried: Collection[Hashable] = ()
+    candidates: Iterable[Candidate], *, random: Callable[[], float], tried: Collection[Candidate] = ()
 ) -> Candidate | None:
     """The path to try next.
 

@@ -128,7 +128,14 @@ class Assembly:
 
     def _source_of(self, end: End, key: str, priority: int) -> PathSource:
         if end.is_tunnel and end.listens:
-            return ReverseSource(self._names, self._membership, key, end.options.socks_timeout_s, priority)
+            return ReverseSource(
+                self._names,
+                self._context.far_instances,
+                self._membership,
+                key,
+                end.options.socks_timeout_s,
+                priority,
+            )
         if end.is_tunnel:
             return self._dialled(end, key, priority)
         if end.address.is_websocket:

@@ -285,7 +285,8 @@ class MemberPath(TunnelPath):
     """
 
     def __init__(self, neighbour: Neighbour, link: Link, name: str, *, trusted: bool) -> None:
-        super().__init__(link.tunnel, name, local=False)
+        # Whatever link leads there, the member is the same.
+        super().__init__(link.tunnel, name, peer=neighbour.instance, doubt=neighbour.doubt, local=False)
         self._neighbour = neighbour
         self._link = link
         self._trusted = trusted
@@ -301,10 +302,6 @@ class MemberPath(TunnelPath):
             leaving=facts.leaving or self._neighbour.leaving,
             load=self._link.tunnel.clients,
         )
-
-    def suspect(self) -> None:
-        """Whatever link leads there, the member is the same."""
-        self._neighbour.doubt()
 
 
 def _tell_of(listener: Neighbour, others: Sequence[Neighbour]) -> None:

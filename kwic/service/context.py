@@ -14,6 +14,7 @@ from twisted.internet.threads import deferToThreadPool
 
 from kwic.config.model import Address
 from kwic.policy.forward_proxy import Proxy, proxy_for
+from kwic.service.far_instances import FarInstances
 from kwic.service.relays import Relays
 from kwic.service.sightings import Sightings
 from kwic.transport.connection_log import ConnectionLog
@@ -41,6 +42,7 @@ class Context:
     :param grace_s: how long open streams may run on when the gateway stops.
     :param limits: the bounds of every session, with one budget for all.
     :param relays: the clients that are joined now.
+    :param far_instances: which tunnels lead to the same instance of the other side.
     :param came_back: tells every uplink that a node of the other side is there again, or is said to be.
     :param random: draws evenly from [0, 1): every wait and every tie is decided by it, so that a run can be repeated.
     """
@@ -57,6 +59,7 @@ class Context:
     grace_s: float = 30.0
     limits: Limits = field(default_factory=Limits)
     relays: Relays = field(default_factory=Relays)
+    far_instances: FarInstances = field(default_factory=FarInstances)
     came_back: Sightings = field(default_factory=Sightings)
     random: Callable[[], float] = random.random
 

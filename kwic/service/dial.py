@@ -13,7 +13,7 @@ from typing import Any
 from twisted.internet.interfaces import IAddress
 
 from kwic.policy.attempts import Abandon, Attempts, Fail, Reason, Step, Succeed, Suspect, TryPath
-from kwic.policy.choice import best
+from kwic.policy.choice import Candidate, best
 from kwic.service.path import Path, PathSource
 from kwic.transport.leg import Leg
 from kwic.wire.socks5 import Rep
@@ -58,7 +58,7 @@ class Dial:
         self._draw = draw
         self._plan = Attempts(now_s=clock.seconds(), timeout_s=source.timeout_s)
         self._running: list[_Running] = []
-        self._tried: set[Any] = set()
+        self._tried: list[Candidate] = []
         self._last_rep = Rep.GENERAL_FAILURE
         self._timer: Any = None
         self._stop_watching: Callable[[], None] = lambda: None
@@ -110,7 +110,7 @@ class Dial:
             return
         running = _Running(self, len(self._running), path)
         self._running.append(running)
-        self._tried.add(path.facts.key)
+        self._tried.append(path.facts)
         self._take(self._plan.started(running.number, self._clock.seconds()))
         running.begin()
 

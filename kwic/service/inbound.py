@@ -88,12 +88,14 @@ class InboundTunnels:
     def came(self, guest: Guest) -> None:
         """A tunnel is up."""
         self.guests[guest] = None
+        self._context.far_instances.came(guest.tunnel, guest.instance)
         if self._draining:
             guest.tunnel.drain()
 
     def went(self, guest: Guest) -> None:
         """A tunnel is gone."""
         self.guests.pop(guest, None)
+        self._context.far_instances.went(guest.tunnel)
 
 
 class Guest:

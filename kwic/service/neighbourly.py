@@ -44,6 +44,6 @@ class Neighbourly:
             acceptor.refuse(Rep.HOST_UNREACHABLE)
             return
         if name not in self._proxies:
-            source = ReverseSource(self._names, self._alone, name, TIMEOUT_S)
+            source = ReverseSource(self._names, self._context.far_instances, self._alone, name, TIMEOUT_S)
             self._proxies[name] = Proxy(service, source, self._context)
         self._proxies[name].request(acceptor, f"member {member.node}")

@@ -91,13 +91,26 @@ class TunnelPath:
 
     :param tunnel: the tunnel.
     :param name: what to ask for: the rendezvous key, or the path of a service.
+    :param peer: the instance at its far end, when that is known.
+    :param doubt: asks that instance for a sign of life, and prefers others until it comes; by default in this tunnel alone.
     :param local: whether the tunnel leads to the far side, and not to another member of our own.
     :param priority: lower goes first.
     """
 
-    def __init__(self, tunnel: Tunnel, name: str, *, local: bool = True, priority: int = 0) -> None:
+    def __init__(
+        self,
+        tunnel: Tunnel,
+        name: str,
+        *,
+        peer: str | None = None,
+        doubt: Callable[[], None] | None = None,
+        local: bool = True,
+        priority: int = 0,
+    ) -> None:
         self._tunnel = tunnel
         self._name = name
+        self._peer = peer
+        self._doubt = doubt or tunnel.suspect_now
         self._local = local
         self._priority = priority
 
@@ -107,6 +120,7 @@ class TunnelPath:
         tunnel = self._tunnel
         return Candidate(
             key=tunnel,
+            peer=self._peer,
             local=self._local,
             healthy=not tunnel.suspect,
             leaving=not tunnel.usable,
@@ -145,7 +159,7 @@ class TunnelPath:
 
     def suspect(self) -> None:
         """Ask the peer for a sign of life, and prefer others until it comes."""
-        self._tunnel.suspect_now()
+        self._doubt()
 
 
 class EndpointPath:

@@ -219,6 +219,7 @@ class Peer(ReconnectingClientFactory):
     def tunnel_down(self, tunnel: Tunnel, reason: Failure) -> None:
         """The tunnel is gone."""
         up_since, self.tunnel = tunnel.up_since_s, None
+        self.uplink.context.far_instances.went(tunnel)
         if up_since is not None and self.clock.seconds() - up_since > STABLE_S:
             self.resetDelay()
         self.uplink.tunnel_down(self, reason)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
+from kwic.service.far_instances import FarInstances
 from kwic.service.membership import Membership
 from kwic.service.path import EndpointPath, Path, PathSource, TunnelPath
 from kwic.service.reverse import Holder, Names
@@ -20,6 +22,17 @@ CONNECT_TIMEOUT_S = 10.0
 
 def _never() -> None:
     """What ends a watch that never calls."""
+
+
+def _through(tunnel: Tunnel, name: str, far_instances: FarInstances, priority: int) -> TunnelPath:
+    """The path to a name through one of the tunnels that an instance may have with us."""
+    return TunnelPath(
+        tunnel,
+        name,
+        peer=far_instances.of(tunnel),
+        doubt=partial(far_instances.doubt, tunnel),
+        priority=priority,
+    )
 
 
 class FixedSource:
@@ -75,7 +88,7 @@ class UplinkSource:
         if self._uplink.by_socks:
             return self._uplink.socks.paths(self._name, self._priority)
         return [
-            TunnelPath(peer.tunnel, self._name, priority=self._priority)
+            _through(peer.tunnel, self._name, self._uplink.context.far_instances, self._priority)
             for peer in self._uplink.tunnels
             if peer.tunnel is not None
         ]
@@ -115,6 +128,7 @@ class ReverseSource:
     The ways on which a reverse name is offered: to this node, or to another member of the cluster.
 
     :param names: who holds which name here.
+    :param far_instances: which tunnels lead to the same agent.
     :param membership: the other members.
     :param name: the rendezvous key.
     """
@@ -122,6 +136,7 @@ class ReverseSource:
     def __init__(
         self,
         names: Names,
+        far_instances: FarInstances,
         membership: Membership,
         name: str,
         timeout_s: float = CONNECT_TIMEOUT_S,
@@ -129,6 +144,7 @@ class ReverseSource:
     ) -> None:
         self.timeout_s = timeout_s
         self._names = names
+        self._far_instances = far_instances
         self._membership = membership
         self._name = name
         self._priority = priority
@@ -142,7 +158,7 @@ class ReverseSource:
         if isinstance(holder, SocksAcceptor):
             return WaitingPath(holder, self._name, priority=self._priority)
         assert isinstance(holder, Tunnel)
-        return TunnelPath(holder, self._name, priority=self._priority)
+        return _through(holder, self._name, self._far_instances, self._priority)
 
     def _elsewhere(self) -> list[Path]:
         found = (

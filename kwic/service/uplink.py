@@ -2,8 +2,9 @@
 The tunnels kept to every node behind one address.
 
 Each address of the name gets a peer (or as many as `prepared.connection.count` says). Where one address hides several nodes – a load balancer, a
-redirecting balancer – a scout dials until the missing node was met; when there are more tunnels than wanted then, a doubled one is given up. So a node
-that comes back is covered again within seconds, whoever stands in between.
+redirecting balancer – a scout dials until the missing node was met, and until no node has two tunnels less than another; when there are more tunnels than
+wanted then, one to the node that has most is given up: it takes no new streams, and ends when those in it have. So a node that comes back is covered again within
+seconds, whoever stands in between, and has its share of the tunnels soon.
 
 A far end that speaks no `kwic.1` is *plain*: every client gets a WebSocket of its own there. Where tunnels are meant, it may choose `socks` instead: the same
 with a name (`socks_uplink`).
@@ -25,7 +26,7 @@ from twisted.python.failure import Failure
 from kwic.config.ends import End, socket_transport
 from kwic.config.model import Address, Bind, Liveness, TlsOptions
 from kwic.policy.backoff import Backoff
-from kwic.policy.coverage import Coverage, Missing, surplus
+from kwic.policy.coverage import Coverage, Missing, surplus, welcome
 from kwic.policy.liveness import FAST, NORMAL
 from kwic.service.context import Context
 from kwic.service.nodes import ask_nodes
@@ -57,7 +58,7 @@ from kwic.wire.kwic_headers import (
 TEND_S = 1.0
 #: Seconds between two resolutions of the name, while tunnels are up; attempts resolve anew by themselves.
 RESOLVE_S = 10.0
-#: The longest wait between two dials for a node that is known to be missing, and for one that may be.
+#: The longest wait between two dials for a node that is known to be missing, and for one that may be or has too few tunnels.
 SCOUT_KNOWN_S = 2.0
 SCOUT_PERHAPS_S = 30.0
 #: So many scouts for each announced node may meet nobody new; then the door leads to no other node, and they go on at leisure until
@@ -436,18 +437,20 @@ class Uplink(Service, Watched):
         headers = transport.response_headers
         who = parse_instance(headers.get(INSTANCE_HEADER.lower()))
         peer.instance, peer.node = (who.uuid, who.node) if who is not None else ("", "")
+        self.context.far_instances.came(peer.tunnel, peer.instance)
         peer.identity = peer_identity(transport)
         peer.nodes = None
         peer.tunnel.peer = f"{peer.node or '?'} at {peer.label}"
         self._redirected = self._redirected or str(transport.uri) != str(self.address)
-        known = {other.instance for other in self._up() if other is not peer}
+        others = [other.instance for other in self._up() if other is not peer]
         self._coverage.reached(peer.node or peer.instance, self.context.reactor.seconds())
         nodes = parse_nodes(headers.get(NODES_HEADER.lower()))
         if nodes is not None:
             self.nodes_announced(peer, nodes)
         if peer is self._scout:
-            if peer.instance in known:
-                self._fruitless += 1
+            if not welcome(peer.instance, others):
+                if self._scout_for is Missing.KNOWN:
+                    self._fruitless += 1
                 peer.tunnel.close()
                 return
             self._fruitless = 0

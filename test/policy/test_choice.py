@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from kwic.policy.choice import Candidate, best, order
 
 
-def keys(*candidates: Candidate, tried: tuple[object, ...] = ()) -> list[object]:
+def keys(*candidates: Candidate, tried: tuple[Candidate, ...] = ()) -> list[object]:
     """The order of these, without dice."""
     return [one.key for one in order(candidates, random=lambda: 0.5, tried=tried)]
 
@@ -63,7 +63,43 @@ class OrderTests(SynchronousTestCase):
     def test_tried_and_leaving(self) -> None:
         """What was tried, or is leaving, is left out."""
         self.assertEqual(
-            keys(Candidate(key=1), Candidate(key=2), Candidate(key=3, leaving=True), tried=(1,)), [2]
+            keys(
+                Candidate(key=1),
+                Candidate(key=2),
+                Candidate(key=3, leaving=True),
+                tried=(Candidate(key=1),),
+            ),
+            [2],
+        )
+
+    def test_tried_peer(self) -> None:
+        """A peer that was tried comes after all others that are as healthy, however much speaks for it, and before the suspected."""
+        tried = Candidate(key="a1", peer="a")
+        again = Candidate(key="a2", peer="a", delay_s=0.01)
+        slow = Candidate(key="b", peer="b", delay_s=0.9, load=9, priority=1)
+        far = Candidate(key="through another", peer="c", local=False, priority=1)
+        suspect = Candidate(key="suspect", peer="d", healthy=False)
+        self.assertEqual(
+            keys(suspect, again, slow, far, tried=(tried,)), ["through another", "b", "a2", "suspect"]
+        )
+
+    def test_tried_peer_by_another_name(self) -> None:
+        """Of a peer that was tried, what stands elsewhere in the configuration goes first: that it may reach."""
+        self.assertEqual(
+            keys(
+                Candidate(key="a2", peer="a"),
+                Candidate(key="another name of a", peer="a", priority=1),
+                Candidate(key="b", peer="b", priority=2),
+                tried=(Candidate(key="a1", peer="a"),),
+            ),
+            ["b", "another name of a", "a2"],
+        )
+
+    def test_unknown_peers(self) -> None:
+        """Peers that are not known are not taken for the same."""
+        self.assertEqual(
+            keys(Candidate(key=1), Candidate(key=2, load=1), tried=(Candidate(key=3),)),
+            keys(Candidate(key=1), Candidate(key=2, load=1)),
         )
 
     def test_ties(self) -> None:
@@ -87,14 +123,20 @@ class OrderTests(SynchronousTestCase):
                 leaving=st.booleans(),
                 load=st.integers(0, 3),
                 priority=st.integers(0, 3),
+                peer=st.none() | st.integers(0, 3),
             )
         ),
-        st.sets(st.integers(0, 9)),
+        st.lists(st.builds(Candidate, key=st.integers(0, 9), peer=st.none() | st.integers(0, 3))),
     )
-    def test_always(self, candidates: list[Candidate], tried: set[int]) -> None:
-        """Nobody usable is lost, nobody else is let in, and no suspected path stands before a healthy one."""
+    def test_always(self, candidates: list[Candidate], tried: list[Candidate]) -> None:
+        """
+        Nobody usable is lost, nobody else is let in, no suspected path stands before a healthy one, and among those that are as healthy
+        none to a peer that was tried before one to another.
+        """
         ranked = order(candidates, random=lambda: 0, tried=tried)
-        usable = [one for one in candidates if not one.leaving and one.key not in tried]
+        keys = {one.key for one in tried}
+        usable = [one for one in candidates if not one.leaving and one.key not in keys]
         self.assertCountEqual(ranked, usable)
-        health = [one.healthy for one in ranked]
-        self.assertEqual(health, sorted(health, reverse=True))
+        peers = {one.peer for one in tried} - {None}
+        standing = [(not one.healthy, one.peer in peers) for one in ranked]
+        self.assertEqual(standing, sorted(standing))

@@ -16,9 +16,10 @@ from kwic.wire.socks5 import Rep
 class Way:
     """A path that does what the test says."""
 
-    def __init__(self, name: str, *, load: int = 0, at_once: str = "") -> None:
+    def __init__(self, name: str, *, load: int = 0, at_once: str = "", peer: str | None = None) -> None:
         self.label = name
         self.load = load
+        self.peer = peer
         self.healthy = True
         self.at_once = at_once
         self.attempt = None
@@ -26,7 +27,7 @@ class Way:
 
     @property
     def facts(self) -> Candidate:
-        return Candidate(key=self.label, healthy=self.healthy, load=self.load)
+        return Candidate(key=self.label, peer=self.peer, healthy=self.healthy, load=self.load)
 
     def dial(self, attempt):
         self.attempt = attempt
@@ -127,6 +128,30 @@ class DialTests(SynchronousTestCase):
         live.connect()
         self.assertEqual(len(self.legs), 1)
         self.assertTrue(silent.abandoned)
+        self.over()
+
+    def test_a_silent_peer_is_tried_once(self) -> None:
+        """A peer with many silent paths costs a client one of its three attempts: it is served by another peer after 1.5 s."""
+        silent = [Way(f"silent {number}", load=number, peer="frozen") for number in range(4)]
+        live = Way("live", load=9, peer="live")
+        self.dial(*silent, live)
+        self.clock.advance(1.5)
+        live.connect()
+        self.assertEqual(len(self.legs), 1)
+        self.assertEqual([way.label for way in silent if way.attempt is not None], ["silent 0"])
+        self.assertTrue(silent[0].abandoned)
+        self.over()
+
+    def test_a_peer_that_refuses_is_tried_once(self) -> None:
+        """A peer whose server refuses costs one attempt likewise, and is tried again when there is nobody else."""
+        closed = [
+            Way(f"closed {number}", at_once="refused", load=number, peer="closed") for number in range(3)
+        ]
+        self.dial(*closed, Way("open", load=9, at_once="connected", peer="open"))
+        self.assertEqual((len(self.legs), closed[1].attempt), (1, None))
+        self.over()
+        self.dial(*closed)
+        self.assertTrue(all(way.attempt is not None for way in closed))
         self.over()
 
     def test_a_slow_far_dial_moves_on(self) -> None:
