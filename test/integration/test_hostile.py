@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import select
 import socket
+import ssl
 import time
 from pathlib import Path
 
 from kwic.cli.demo.echo import say
-from test.integration.certificates import stores
-from test.integration.gateways import CLIENT_S, ETC, GatewayTestCase
+from test.integration.certificates import demo_pki, stores
+from test.integration.gateways import ADMIN_PORT, CLIENT_S, ETC, GatewayTestCase
 from test.integration.servers import PlainServer, echo
 
 WS_PORT, TLS_PORT = "8080", "8443"
@@ -50,6 +51,22 @@ class HostileTests(GatewayTestCase):
             pass  # shown out before all was said: as well
         return client
 
+    def inside(self, said: bytes) -> socket.socket:
+        """Somebody with a certificate that fits, who says something within TLS and then nothing more."""
+        pki = demo_pki()
+        context = ssl.create_default_context(cafile=str(pki.ca()))
+        context.load_cert_chain(pki.certificate("onprem"), pki.key("onprem"))
+        client = context.wrap_socket(
+            self.connect("example.com", int(TLS_PORT)), server_hostname="example.com"
+        )
+        self.addCleanup(client.close)
+        try:
+            client.sendall(said)
+        except OSError:
+            pass  # shown out before all was said: as well
+        client.setblocking(False)
+        return client
+
     def shown_out(self, strangers: dict[str, socket.socket]) -> dict[str, bytes]:
         """Wait until all were shown out; what each was told."""
         told = dict.fromkeys(strangers, b"")
@@ -62,6 +79,8 @@ class HostileTests(GatewayTestCase):
             for client in ready:
                 try:
                     more = client.recv(65536)
+                except ssl.SSLWantReadError:
+                    continue
                 except OSError:
                     more = b""
                 told[names[client]] += more
@@ -104,6 +123,16 @@ class HostileTests(GatewayTestCase):
                 + os.urandom(99),
             ),
             "client without a path": self.stranger(5551, os.urandom(1 << 20)),
+            "silence at the admin port": self.stranger(ADMIN_PORT, b""),
+            "half a head at the admin port": self.stranger(ADMIN_PORT, b"GET /status HTTP/1.1\r\nHos"),
+            "garbage at the admin port": self.stranger(ADMIN_PORT, os.urandom(1 << 16)),
+            "endless head at the admin port": self.stranger(
+                ADMIN_PORT, b"GET /status HTTP/1.1\r\n" + b"X: y\r\n" * (ENDLESS_BYTES // 6)
+            ),
+            "large POST at the admin port": self.stranger(
+                ADMIN_PORT,
+                b"POST /status HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n" + b"x" * ENDLESS_BYTES,
+            ),
         }
         told = self.shown_out(strangers)
         for name, status in {
@@ -114,8 +143,10 @@ class HostileTests(GatewayTestCase):
             "two hosts": b" 400 ",
             "other version": b" 426 ",
             "foreign page": b" 403 ",
+            "endless head at the admin port": b" 431 ",
+            "large POST at the admin port": b" 405 ",
         }.items():
-            if name.startswith("endless") and not told[name]:
+            if name.startswith(("endless", "large")) and not told[name]:
                 continue  # they were still talking: what we said may have been lost in the reset
             self.assertIn(status, told[name][:20], name)
         self.assertNotIn(b"<html", b"".join(told.values()).lower())
@@ -134,7 +165,7 @@ class HostileTests(GatewayTestCase):
         self.run_gateway("example.com", ETC / "tls" / "cloud-config.xml", tls_port=TLS_PORT, stores=stores())
         before = self.memory_bytes("example.com")
         hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
-        self.shown_out(
+        told = self.shown_out(
             {
                 "silence": self.stranger(TLS_PORT, b""),
                 "half a handshake": self.stranger(TLS_PORT, hello + os.urandom(100)),
@@ -142,8 +173,23 @@ class HostileTests(GatewayTestCase):
                 "garbage": self.stranger(TLS_PORT, os.urandom(1 << 16)),
                 "no TLS": self.stranger(TLS_PORT, head("/kwic", TLS_PORT, *UPGRADE)),
                 "gone at once": self.stranger(TLS_PORT, hello),
+                "silence inside": self.inside(b""),
+                "half a head inside": self.inside(head("/kwic", TLS_PORT)[:-9]),
+                "garbage inside": self.inside(os.urandom(1 << 16)),
+                "endless head inside": self.inside(
+                    head("/kwic", TLS_PORT)[:-2] + b"X: y\r\n" * (ENDLESS_BYTES // 6)
+                ),
+                "endless line inside": self.inside(b"GET /" + b"x" * ENDLESS_BYTES),
+                "plain GET inside": self.inside(head("/kwic", TLS_PORT)),
+                "no tunnel inside": self.inside(
+                    head("/kwic", TLS_PORT, "Sec-WebSocket-Protocol: kwic.1", *UPGRADE)
+                    + b"\x82\xff"
+                    + os.urandom(99)
+                ),
             }
         )
+        self.assertIn(b" 426 ", told["plain GET inside"][:20])
+        self.assertIn(b" 101 ", told["no tunnel inside"][:20])
         self.assertLess(self.memory_bytes("example.com") - before, MEMORY_BYTES)
         self.assertIsNotNone(self.status("example.com"))
 
