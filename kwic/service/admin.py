@@ -12,46 +12,14 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.error import CannotListenError
-from twisted.web.resource import Resource
-from twisted.web.server import Request, Site
 
 from kwic.errors import SetupError
+from kwic.service.admin_pages import Page, Pages
 from kwic.service.gateway import Gateway
 from kwic.service.status import health, metrics, status
 
 _ADDRESS = re.compile(r"(?:tcp:)?\[?([^\]]*?)\]?:(\d{1,5})\Z")
 _LARGEST_PORT = 65535
-
-
-class Page(Resource):
-    """
-    One page, made anew for each request.
-
-    :param make: returns the HTTP status and the text.
-    :param content_type: of the text.
-    """
-
-    isLeaf = True
-
-    def __init__(self, make: Any, content_type: str) -> None:
-        super().__init__()
-        self._make = make
-        self._content_type = content_type
-
-    def render_GET(self, request: Request) -> bytes:
-        """Answer."""
-        code, text = self._make()
-        request.setResponseCode(code)
-        request.setHeader("Content-Type", self._content_type)
-        request.setHeader("Cache-Control", "no-store")
-        return text.encode()
-
-
-class QuietSite(Site):
-    """A site that keeps no access log."""
-
-    def log(self, request: Any) -> None:
-        """Health checks come every few seconds."""
 
 
 class Admin(Service):
@@ -94,17 +62,21 @@ class Admin(Service):
             )
             raise SystemExit(1) from error
 
-    def _site(self) -> Site:
+    def _site(self) -> Pages:
         gateway = self._gateway
-        root = Resource()
-        root.putChild(
-            b"status", Page(lambda: (200, json.dumps(status(gateway), indent=1) + "\n"), "application/json")
+        return Pages(
+            gateway.context.reactor,
+            {
+                "/status": Page(
+                    make=lambda: (200, json.dumps(status(gateway), indent=1) + "\n"),
+                    content_type="application/json",
+                ),
+                "/health": Page(make=lambda: health(gateway)),
+                "/metrics": Page(
+                    make=lambda: (200, metrics(gateway)), content_type="text/plain; version=0.0.4"
+                ),
+            },
         )
-        root.putChild(b"health", Page(lambda: health(gateway), "text/plain; charset=utf-8"))
-        root.putChild(b"metrics", Page(lambda: (200, metrics(gateway)), "text/plain; version=0.0.4"))
-        site = QuietSite(root, timeout=30)
-        site.noisy = False
-        return site
 
     def stopService(self) -> Any:
         """Stop listening."""
