@@ -25,6 +25,7 @@ from kwic.service.assembly import assemble
 from kwic.service.context import Context
 from kwic.service.signals import Signals
 from kwic.transport.connection_log import ConnectionLog
+from kwic.transport.lean_reactor import lighten
 from kwic.transport.remembered_names import RememberingResolver
 from kwic.transport.resolver import FixedNames, FixedResolver
 from kwic.transport.tls import Credentials
@@ -105,6 +106,7 @@ def makeService(options: Options) -> MultiService:
     # Twisted's own handlers are in place when the reactor runs, and are replaced.
     reactor.callWhenRunning(signals.install)
     reactor.callWhenRunning(settle)
+    lighten(reactor)
     return Logged(gateway, options, signals)
 
 

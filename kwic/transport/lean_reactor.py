@@ -1,0 +1,72 @@
+"""
+Turns of the reactor without a log context for each event.
+
+Twisted serves every event within a context that names its connection, for lines of its old log. Ours names connections itself, and the context costs more than
+a small step of a relay. `lighten` has an epoll reactor serve its events without it, in the same way otherwise; where the reactor is another one than this
+file knows, it goes on as it is.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from typing import Any
+
+from twisted.internet.epollreactor import EPollReactor
+from twisted.python import log
+
+#: The methods that are used, with their parameters as this file knows them.
+_KNOWN = {
+    "doPoll": ["self", "timeout"],
+    "_doReadOrWrite": ["self", "selectable", "fd", "event"],
+    "_disconnectSelectable": ["self", "selectable", "why", "isRead", "faildict"],
+}
+
+
+def fits(reactor: Any) -> bool:
+    """Whether a reactor is Twisted's epoll reactor, as this file knows it."""
+    return (
+        type(reactor) is EPollReactor
+        and EPollReactor.doIteration is EPollReactor.doPoll
+        and all(
+            list(inspect.signature(getattr(EPollReactor, name, lambda: None)).parameters) == parameters
+            for name, parameters in _KNOWN.items()
+        )
+        and isinstance(getattr(reactor, "_selectables", None), dict)
+        and isinstance(getattr(reactor, "_POLL_IN", None), int)
+        and hasattr(getattr(reactor, "_poller", None), "poll")
+    )
+
+
+def lighten(reactor: Any) -> bool:
+    """
+    Let a reactor serve its events without a log context.
+
+    :param reactor: the one that will run.
+    :returns: whether it does; the reactor stays as it was otherwise.
+    """
+    if not fits(reactor):
+        return False
+    poll, selectables = reactor._poller.poll, reactor._selectables  # noqa: SLF001 - see above
+    serve, disconnect = reactor._doReadOrWrite, reactor._disconnectSelectable  # noqa: SLF001
+    readable = reactor._POLL_IN  # noqa: SLF001
+
+    def iterate(timeout: float | None) -> None:
+        for fd, event in poll(-1 if timeout is None else timeout, len(selectables)):
+            selectable = selectables.get(fd)
+            if selectable is None:
+                # Another event of this turn has closed it.
+                continue
+            if event != readable:
+                serve(selectable, fd, event)
+                continue
+            try:
+                why = selectable.doRead()
+            except BaseException:  # noqa: BLE001 - as Twisted does: logged, and the connection is closed
+                why = sys.exc_info()[1]
+                log.err()
+            if why:
+                disconnect(selectable, why, True)
+
+    reactor.doIteration = iterate
+    return True
