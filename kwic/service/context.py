@@ -7,6 +7,7 @@ import socket
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -18,6 +19,9 @@ from kwic.service.far_instances import FarInstances
 from kwic.service.relays import Relays
 from kwic.service.sightings import Sightings
 from kwic.transport.connection_log import ConnectionLog
+from kwic.transport.deadlines import Deadlines
+from kwic.transport.negotiation import REQUEST_S
+from kwic.transport.relay import CLOSING_S
 from kwic.transport.resolver import FixedNames
 from kwic.transport.tls import Credentials
 from kwic.wire.limits import Limits
@@ -62,6 +66,16 @@ class Context:
     far_instances: FarInstances = field(default_factory=FarInstances)
     came_back: Sightings = field(default_factory=Sightings)
     random: Callable[[], float] = random.random
+
+    @cached_property
+    def requests(self) -> Deadlines:
+        """Those of what a peer must ask for on a stream that it opened."""
+        return Deadlines(self.reactor, REQUEST_S)
+
+    @cached_property
+    def closing(self) -> Deadlines:
+        """Those of connections that are being closed."""
+        return Deadlines(self.reactor, CLOSING_S)
 
     def proxy_for(self, address: Address) -> Proxy | None:
         """The HTTP proxy through which an address is dialled, if any."""

@@ -190,7 +190,7 @@ class Entrances:
         if not end.is_tunnel:
             destinations[end.address.path] = self._servers[end.service.name]
         return Switchboard(
-            clock=self._context.reactor,
+            requests=self._context.requests,
             destinations=destinations,
             names=self._names if end.is_tunnel and offerable else None,
             offerable=offerable,

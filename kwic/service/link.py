@@ -82,6 +82,7 @@ class Link:
     def __init__(self, user: LinkUser, context: Context, *, dialled: bool, where: str) -> None:
         self._user = user
         self._clock: Any = context.reactor
+        self._requests = context.requests
         self.dialled = dialled
         self.where = where
         self.tunnel = Tunnel(
@@ -201,7 +202,7 @@ class Link:
             stream.housekeeping = True
             stream.attach(self._control)
         elif self.adopted and not self.closing:
-            stream.attach(Acceptor(self._clock, self._requested))
+            stream.attach(Acceptor(self._requests, self._requested))
         else:
             stream.abortConnection()
 

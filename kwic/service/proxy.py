@@ -45,6 +45,7 @@ class Proxy:
         self.service = service
         self.source = source
         self._clock = context.reactor
+        self._closing = context.closing
         self._relays = context.relays
         self._draw = context.random
         self._refusals = Refusals(context.reactor)
@@ -144,7 +145,7 @@ class Proxy:
             near.transport = PacedTransport(near.transport, self._rate, self._clock)
         for leg in (near, far):
             set_bound(leg, self.service.maximum_pending_bytes)
-        relay = Relay(near, far, self._clock, on_done=lambda: self._done(relay, near))
+        relay = Relay(near, far, self._clock, on_done=lambda: self._done(relay, near), closing=self._closing)
         self._relays.add(relay)
         relay.start()
 

@@ -73,7 +73,7 @@ class SocksUplink(Service, Watched):
         self.retry_maximum_s = retry_maximum_s
         self._on_unreachable = on_unreachable
         self._destinations: dict[str, Destination] = {}
-        self._switchboard = Switchboard(clock=context.reactor, destinations=self._destinations)
+        self._switchboard = Switchboard(requests=context.requests, destinations=self._destinations)
         self._offers: dict[str, SocksOffer] = {}
         self._asking: dict[tuple[str, DialAddress, int], AskingPath] = {}
         self._lookup = AddressLookup(context.reactor, host)

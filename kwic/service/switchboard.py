@@ -19,6 +19,7 @@ from twisted.logger import Logger, LogLevel
 
 from kwic.config.model import Service
 from kwic.service.reverse import Holder, Names
+from kwic.transport.deadlines import Deadlines
 from kwic.transport.leg import Leg
 from kwic.transport.negotiation import Acceptor
 from kwic.transport.stream import Stream
@@ -68,14 +69,14 @@ class Switchboard:
     """
     The exchange at the end of a tunnel.
 
-    :param clock: for the deadline of requests.
+    :param requests: the deadlines of requests.
     :param destinations: what may be reached, by rendezvous key or path.
     :param names: where the peer's offers go; None when it may offer nothing.
     :param offerable: the services here that connect to a name: they decide who may offer it.
     :param subscribe: takes the acceptor of a stream that asked for the nodes; None when there is nothing to tell.
     """
 
-    clock: object
+    requests: Deadlines
     destinations: Mapping[str, Destination] = field(default_factory=dict)
     names: Names | None = None
     offerable: Mapping[str, tuple[Service, ...]] = field(default_factory=dict)
@@ -93,7 +94,7 @@ class Switchboard:
             else:
                 self.request(acceptor, request, identity, tunnel)
 
-        stream.attach(Acceptor(self.clock, on_request))  # type: ignore[arg-type]
+        stream.attach(Acceptor(self.requests, on_request))
 
     def request(self, asker: Peer, request: Request, identity: PeerIdentity | None, holder: Holder) -> None:
         """

@@ -120,7 +120,7 @@ class Uplink(Service, Watched):
         self.address = address
         self.options = options
         self._destinations: dict[str, Destination] = {}
-        self._switchboard = Switchboard(clock=context.reactor, destinations=self._destinations)
+        self._switchboard = Switchboard(requests=context.requests, destinations=self._destinations)
         #: The far end speaks no tunnels: each client gets a WebSocket of its own.
         self.plain = False
         #: The far end cannot multiplex: each client gets a WebSocket of its own, and says a name on it.

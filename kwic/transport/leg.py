@@ -42,7 +42,7 @@ def tune(transport: Any) -> None:
     """Send small writes at once, read large pieces, and let the kernel notice a peer that vanished, where there are such knobs."""
     if hasattr(transport, "bufferSize"):
         transport.bufferSize = READ_BYTES
-    if ITCPTransport.providedBy(transport):
+    if not getattr(transport, "tuned", False) and ITCPTransport.providedBy(transport):
         transport.setTcpNoDelay(True)
         transport.setTcpKeepAlive(True)
 

@@ -12,7 +12,10 @@ import socket
 from typing import Any
 
 from twisted.internet import tcp
-from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IReactorFDSet
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.internet.posixbase import PosixReactorBase
+
+from kwic.transport import lean_tcp
 
 #: Connections that may wait to be accepted: a burst of clients must not be turned away by the kernel.
 BACKLOG = 1024
@@ -21,13 +24,17 @@ ANY_IPV4 = "0.0.0.0"
 ANY_IPV6 = "::"
 
 
-class _Ipv6Port(tcp.Port):
-    """A socket that takes no IPv4 clients."""
+class _Port(tcp.Port):
+    """A socket that takes no IPv4 clients where it is an IPv6 one, and whose clients are lean."""
 
     def createInternetSocket(self) -> socket.socket:
         """Tell it so before it is bound."""
         created: socket.socket = super().createInternetSocket()
-        created.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if self.addressFamily == socket.AF_INET6:
+            created.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if lean_tcp.fits(self.reactor):
+            self.transport = lean_tcp.LeanConnection
+            lean_tcp.tune(created)
         return created
 
 
@@ -42,8 +49,8 @@ def listen(reactor: Any, host: str, port: int, factory: IProtocolFactory) -> ILi
     :raises CannotListenError: that is not possible.
     """
     listening: IListeningPort
-    if host == ANY_IPV6 and IReactorFDSet.providedBy(reactor):
-        listening = _Ipv6Port(port, factory, BACKLOG, host, reactor)
+    if isinstance(reactor, PosixReactorBase):
+        listening = _Port(port, factory, BACKLOG, host, reactor)
         listening.startListening()
     else:
         listening = reactor.listenTCP(port, factory, backlog=BACKLOG, interface=host)

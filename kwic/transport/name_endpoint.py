@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any
@@ -19,6 +20,7 @@ from twisted.internet.interfaces import (
 )
 from zope.interface import implementer
 
+from kwic.transport import lean_tcp
 from kwic.transport.race import Contender, Race
 from kwic.transport.resolver import take_back
 
@@ -39,8 +41,25 @@ def tcp_endpoint(reactor: Any, host: str, port: int, timeout_s: float) -> IStrea
 
 def address_endpoint(reactor: Any, address: str, port: int, timeout_s: float) -> IStreamClientEndpoint:
     """:returns: an endpoint for a literal address."""
+    if lean_tcp.fits(reactor):
+        return LeanEndpoint(reactor, address, port, timeout_s)
     kind = TCP6ClientEndpoint if ":" in address else TCP4ClientEndpoint
     return DirectEndpoint(kind(reactor, address, port, timeout=timeout_s))
+
+
+@implementer(IStreamClientEndpoint)
+class LeanEndpoint:
+    """A literal address, dialled with as little as possible."""
+
+    def __init__(self, reactor: Any, address: str, port: int, timeout_s: float) -> None:
+        self._reactor = reactor
+        self._address = address
+        self._port = port
+        self._timeout_s = timeout_s
+
+    def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
+        """Connect."""
+        return lean_tcp.connect(self._reactor, self._address, self._port, factory, self._timeout_s)
 
 
 @implementer(IStreamClientEndpoint)
@@ -67,6 +86,7 @@ def _introduced(protocol: Any) -> Any:
     return protocol
 
 
+@functools.lru_cache(maxsize=256)
 def is_literal(host: str) -> bool:
     """Whether a host is an address, with or without a scope, rather than a name."""
     try:

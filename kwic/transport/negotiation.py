@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from kwic.errors import ProtocolError
+from kwic.transport.deadlines import Deadline, Deadlines
 from kwic.transport.leg import Leg
 from kwic.transport.stream import Stream
 from kwic.wire.socks5 import (
@@ -97,24 +97,24 @@ class Acceptor(Protocol):
     """
     Reads the request of a stream that the peer opened.
 
-    :param clock: for the deadline of the request.
+    :param deadlines: for the request, `REQUEST_S` each; several acceptors may share them.
     :param on_request: called with this acceptor when the request is there; it answers with `accept` or `refuse`.
     """
 
     transport: Stream
 
-    def __init__(self, clock: IReactorTime, on_request: Callable[[Acceptor, Request], None]) -> None:
-        self._clock = clock
+    def __init__(self, deadlines: Deadlines, on_request: Callable[[Acceptor, Request], None]) -> None:
+        self._deadlines = deadlines
         self._parser = RequestParser()
         self._on_request = on_request
-        self._deadline: IDelayedCall | None = None
+        self._deadline: Deadline | None = None
         self._method_sent = False
         self._rest = b""
         self.on_lost: Callable[[], None] = _nothing
 
     def connectionMade(self) -> None:
         """Wait for the request, for a bounded time."""
-        self._deadline = self._clock.callLater(REQUEST_S, self.transport.abortConnection)
+        self._deadline = self._deadlines.begin(self.transport.abortConnection)
 
     def dataReceived(self, data: bytes) -> None:
         """Read the request."""
@@ -166,7 +166,7 @@ class Acceptor(Protocol):
         self.transport.reset_when_sent()
 
     def _cancel_deadline(self) -> None:
-        if self._deadline is not None and self._deadline.active():
+        if self._deadline is not None:
             self._deadline.cancel()
 
 

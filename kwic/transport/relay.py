@@ -19,6 +19,7 @@ from twisted.internet.interfaces import IPushProducer, IReactorTime, ITransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from kwic.transport.deadlines import Deadlines
 from kwic.transport.direct_send import sender
 from kwic.transport.leg import Leg, can_half_close
 
@@ -50,14 +51,21 @@ class Relay:
     :param far: the leg that was dialled for it.
     :param clock: for the linger and closing deadlines.
     :param on_done: called once, when both legs are gone.
+    :param closing: the deadlines of closing legs, `CLOSING_S` each, where several relays share them.
     """
 
-    __slots__ = ("__weakref__", "_clock", "_legs", "_on_done")
+    __slots__ = ("__weakref__", "_clock", "_closing", "_legs", "_on_done")
 
     def __init__(
-        self, near: Leg, far: Leg, clock: IReactorTime, on_done: Callable[[], None] = lambda: None
+        self,
+        near: Leg,
+        far: Leg,
+        clock: IReactorTime,
+        on_done: Callable[[], None] = lambda: None,
+        closing: Deadlines | None = None,
     ) -> None:
         self._clock = clock
+        self._closing = closing or Deadlines(clock, CLOSING_S)
         self._on_done = on_done
         self._legs = (near, far)
         near.other, far.other = far, near
@@ -117,11 +125,18 @@ class Relay:
         if leg.lost is not None:
             return
         _release(leg.transport)
-        leg.transport.loseConnection()
-        if leg.lost is None:
-            # One that sends at a limited rate takes its time.
-            needs_s = getattr(leg.transport, "needs_s", 0.0)
+        end_at_once = getattr(leg.transport, "end_at_once", None)
+        if end_at_once is None or not end_at_once():
+            leg.transport.loseConnection()
+        if leg.lost is not None:
+            return
+        # One that sends at a limited rate takes its time.
+        needs_s = getattr(leg.transport, "needs_s", 0.0)
+        if needs_s:
             self._set_timer(leg, CLOSING_S + needs_s, leg.reset)
+        else:
+            self._cancel_timer(leg)
+            leg.timer = self._closing.begin(leg.reset)
 
     def _set_timer(self, leg: Leg, delay_s: float, call: Callable[[], None]) -> None:
         self._cancel_timer(leg)

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from kwic.transport import whole_tls
+from kwic.transport.deadlines import Deadlines
 from kwic.transport.leg import Leg
 from kwic.transport.negotiation import Acceptor, Opener
 from kwic.transport.openssl_handles import Handles
@@ -97,7 +98,7 @@ class Side:
 
     def stream_opened(self, tunnel: Tunnel, stream: Stream) -> None:
         self.streams.append(stream)
-        stream.attach(Acceptor(self.case.network, self._requested))
+        stream.attach(Acceptor(Deadlines(self.case.network, 5), self._requested))
 
     def _requested(self, acceptor: Acceptor, request: Any) -> None:
         assert request.host == NAME, request
