@@ -28,6 +28,9 @@ from zope.interface import implementer
 if TYPE_CHECKING:
     from kwic.transport.tunnel import Tunnel
 
+_DONE = Failure(ConnectionDone())
+"""One for all: it is met at the end of each stream."""
+
 #: More than this waiting to be sent pauses the producer; at half of it the producer goes on.
 HIGH_BYTES = 65_536
 #: Pieces that wait for a paused reader are joined up to this size.
@@ -334,4 +337,4 @@ class Stream:
         """Both directions over, or ours over and the other one not wanted: the connection is done."""
         over = (Inbound.DELIVERED, Inbound.UNWANTED)
         if self.connected and self._outbound is Outbound.DONE and self._inbound in over:
-            self.lost(Failure(ConnectionDone()))
+            self.lost(_DONE)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
 from kwic.errors import MisuseError, ProtocolError
@@ -25,6 +26,9 @@ NO_ACCEPTABLE_METHODS = 0xFF
 
 NAME_MAXIMUM_BYTES = 255
 """The longest domain name: its length is one byte (RFC 1928, section 5)."""
+
+_REMEMBERED = 1024
+"""So many different requests are read and written without looking at their bytes again: clients ask for few names, over and over."""
 
 Host = str | IPv4Address | IPv6Address
 """A name is sent as a domain name and never resolved here; an address as what it is."""
@@ -142,6 +146,7 @@ def request(command: Command, host: Host, port: int = 0) -> bytes:
     return bytes((VERSION, command, 0)) + _encode_address(host, port)
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def open_request(command: Command, host: Host, port: int = 0) -> bytes:
     """Greeting and request in one, for an acceptor that lets us run ahead."""
     return greeting() + request(command, host, port)
@@ -160,6 +165,8 @@ def reply(code: Rep, host: Host = NOWHERE, port: int = 0) -> bytes:
     :param port: BND.PORT.
     :returns: the bytes to send.
     """
+    if host is NOWHERE and not port:
+        return _REPLIES[code]
     return bytes((VERSION, code, 0)) + _encode_address(host, port)
 
 
@@ -184,6 +191,15 @@ class RequestParser:
         :raises SocksError: this is no SOCKS 5, or nothing we serve; its `answer` is to be sent. It begins with the method reply when
             the greeting came with these bytes, so that it is never sent twice.
         """
+        if not self._greeted and not self._buffer and len(data) <= _OPENING_MAXIMUM_BYTES:
+            opening = _opening(bytes(data))
+            if opening is not None:
+                self._greeted = True
+                return opening, b""
+        return self._take(data)
+
+    def _take(self, data: bytes | bytearray | memoryview) -> tuple[Request | None, bytes]:
+        """Add bytes to those that are there, and look whether the request is."""
         self._buffer += data
         self._due = b""
         if not self._greeted and not self._take_greeting():
@@ -236,6 +252,8 @@ class ReplyParser:
         :returns: the reply and the bytes behind it, or None and nothing while it is incomplete.
         :raises SocksError: this is no SOCKS 5, or it wants an authentication that we do not offer.
         """
+        if self._method_accepted and not self._buffer and data == _SUCCEEDED_BYTES:
+            return _SUCCEEDED, b""
         self._buffer += data
         if not self._method_accepted and not self._take_method():
             return None, b""
@@ -320,6 +338,15 @@ def _decode_host(address_type: AddressType, raw: bytes, answer: bytes) -> str:
     return name
 
 
+@lru_cache(maxsize=_REMEMBERED)
+def _opening(data: bytes) -> Request | None:
+    """What an opener that runs ahead says in one piece; None when these bytes are anything else."""
+    if not data.startswith(_RUNNING_AHEAD):
+        return None
+    wanted, rest = RequestParser()._take(data)  # noqa: SLF001 - the slow way, of which this is a shortcut
+    return None if rest else wanted
+
+
 def _take_rest(buffer: bytearray, size: int) -> bytes:
     """Empty the buffer; what stands behind the message belongs to whoever comes next."""
     rest = bytes(buffer[size:])
@@ -331,3 +358,8 @@ _NO_METHOD = bytes((VERSION, NO_ACCEPTABLE_METHODS))
 _SERVED = frozenset({int(Command.CONNECT), int(Command.BIND)})
 _ADDRESS_SIZES = {int(AddressType.IPV4): 4, int(AddressType.IPV6): 16}
 _REPS = {int(rep): rep for rep in Rep}
+_RUNNING_AHEAD = greeting()
+_OPENING_MAXIMUM_BYTES = len(_RUNNING_AHEAD) + 4 + 1 + NAME_MAXIMUM_BYTES + 2
+_REPLIES = {rep: bytes((VERSION, rep, 0)) + _encode_address(NOWHERE, 0) for rep in Rep}
+_SUCCEEDED = Reply(code=Rep.SUCCEEDED, host=str(NOWHERE), port=0)
+_SUCCEEDED_BYTES = _REPLIES[Rep.SUCCEEDED]
