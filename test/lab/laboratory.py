@@ -224,6 +224,8 @@ class Laboratory:
             if not instance.alive:
                 instance.start()
         with contextlib.suppress(InstanceError):
+            for instance in self._instances.values():
+                instance.wait_accepting()
             self._wait_redundant()
 
     def _judge(self, faults: Sequence[Fault]) -> None:
