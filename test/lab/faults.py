@@ -300,13 +300,13 @@ def faults_of_instances() -> Iterator[Fault]:
                 act=act,
                 short=short and victim in ("cloud1", "onprem2"),
             )
-    yield Fault(name="kill-two", victims=("cloud1", "onprem1"), row=KILL, act=kill)
+    yield Fault(name="kill-two", victims=("cloud1", "onprem1"), row=KILL, act=kill, short=True)
     yield Fault(name="kill-two", victims=("cloud2", "onprem1"), row=KILL, act=kill)
     yield Fault(name="bad-line", victims=("cloud1", "onprem1"), row=BAD_LINE, act=bad_line, short=True)
     yield Fault(name="bad-line", victims=("onprem2", "cloud2"), row=BAD_LINE, act=bad_line)
     yield Fault(name="names-late", victims=(), row=NAMES, act=names_late)
     yield Fault(name="names-silent", victims=(), row=NAMES, act=names_silent, short=True)
-    yield Fault(name="rolling", victims=instances, row=ORDERLY, act=stop)
+    yield Fault(name="rolling", victims=instances, row=ORDERLY, act=stop, short=True)
 
 
 def chosen(scenario: str, names: list[str], *, short: bool) -> list[Fault]:

@@ -95,12 +95,28 @@ class FaultListTests(SynchronousTestCase):
             self.assertEqual(len(names), len(set(names)))
 
     def test_short_form_has_every_promise(self) -> None:
-        """Every row of the promised table is tried by the short form."""
+        """Every row of the promised table is tried by the short form, by each fault that the row names."""
         short = {fault.row.title for there in ("ha", "ha-lb") for fault in chosen(there, [], short=True)}
         promised = {
             fault.row.title for there in ("ha", "ha-lb") for fault in all_faults(there) if fault.row.stall_s
         }
         self.assertEqual(short, promised - {"no fault"})
+        self.assertEqual(
+            {there: {fault.name for fault in chosen(there, [], short=True)} for there in ("ha", "ha-lb")},
+            {
+                "ha": {
+                    "kill",
+                    "kill-two",
+                    "freeze",
+                    "black-hole",
+                    "stop",
+                    "rolling",
+                    "bad-line",
+                    "names-silent",
+                },
+                "ha-lb": {"kill"},
+            },
+        )
         self.assertEqual(options_of(["--short"]).scenario, ["ha", "ha-lb"])
 
 
