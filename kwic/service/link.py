@@ -129,6 +129,7 @@ class Link:
         self.adopted = True
         self.adopted_s = self._clock.seconds()
         self.tunnel.peer = name
+        self.tunnel.known = True
         self._cancel()
 
     def tell(self, news: bytes) -> None:
@@ -189,7 +190,8 @@ class Link:
     # -- TunnelUser ---------------------------------------------------------------------------------------------------------
 
     def tunnel_up(self, tunnel: Tunnel) -> None:
-        """TCP is connected; TLS, where there is any, is not yet."""
+        """TCP is connected; TLS, where there is any, is not yet. It may be a stranger's."""
+        tunnel.known = False
         self._deadline = self._clock.callLater(HELLO_S, self.abort, "it did not say hello in time")
         if self.dialled:
             self._control = _Control(self)
@@ -216,6 +218,7 @@ class Link:
         self._cancel()
         self.closing = True
         why = _explain(reason)
+        self.fault = self.fault or tunnel.fault
         if not reason.check(ConnectionDone, ConnectionLost, ConnectionAborted):
             self.fault = self.fault or why
         self._user.link_down(self, self._why or why)

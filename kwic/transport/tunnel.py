@@ -19,7 +19,7 @@ from typing import Protocol as Interface
 from twisted.internet.error import ConnectionAborted, ConnectionLost
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -94,6 +94,10 @@ class Tunnel(Protocol):
         self.up_since_s: float | None = None
         self.bytes_in = 0
         self.suspect = False
+        #: The other end is somebody to us: what becomes of the tunnel is worth a line.
+        self.known = True
+        #: The rule that the peer broke.
+        self.fault = ""
         #: We told the peer, or the peer told us, that no new streams are wanted here.
         self.draining = False
         self._timing = timing
@@ -165,7 +169,7 @@ class Tunnel(Protocol):
         """The peer left something unanswered: prefer other tunnels until it answers a ping."""
         if self.up and not self.suspect:
             self.suspect = True
-            self.log.info("tunnel to {peer} is suspect: no answer in time", peer=self.peer)
+            self._say(LogLevel.info, "tunnel to {peer} is suspect: no answer in time")
             self.user.tunnel_changed(self)
         self.ping()
 
@@ -384,9 +388,9 @@ class Tunnel(Protocol):
 
     def _broken(self, error: ProtocolError) -> None:
         """The peer broke a rule: say which, and close."""
-        self.log.warn("tunnel to {peer}: closed, {error}", peer=self.peer, error=error)
+        self._say(LogLevel.warn, "tunnel to {peer}: closed, {error}", error=error)
         self.transport.write(b"".join(self.session.take_output()))
-        self._why = str(error)
+        self._why = self.fault = str(error)
         close = getattr(self.transport, "close", None)
         if close is None:
             self.transport.loseConnection()
@@ -394,6 +398,9 @@ class Tunnel(Protocol):
             close(PROTOCOL_ERROR, self._why)
         # A peer that breaks rules may also not answer a goodbye.
         self.clock.callLater(1.0, self._abort_if_up)
+
+    def _say(self, level: LogLevel, message: str, **fields: object) -> None:
+        self.log.emit(level if self.known else LogLevel.debug, message, peer=self.peer, **fields)
 
     def _abort_if_up(self) -> None:
         if self.up:
@@ -466,7 +473,7 @@ class Tunnel(Protocol):
     def _trust(self) -> None:
         if self.suspect:
             self.suspect = False
-            self.log.info("tunnel to {peer} answers again", peer=self.peer)
+            self._say(LogLevel.info, "tunnel to {peer} answers again")
             self.user.tunnel_changed(self)
 
     # -- liveness -----------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.protocol import ClientFactory, Protocol
+from twisted.logger import formatEvent
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from kwic.config.model import TlsOptions
@@ -114,6 +115,11 @@ class StrangerCase(ClusterCase):
         self.visit(impostor.tunnel)
         return impostor
 
+    def worth_reading(self, part: str) -> list[str]:
+        """The lines that contain a text and are above debug."""
+        found = [event for event in self.events if event["log_level"].name != "debug"]
+        return [line for line in map(formatEvent, found) if line is not None and part in line]
+
     def assert_unharmed(self) -> None:
         """Whoever is a member gets in, and nothing was logged as a failure."""
         self.start("z", "10.0.0.26", "tcp://10.0.0.1:5941", instance=uuid(99))
@@ -133,6 +139,7 @@ class StrangerTests(StrangerCase):
         self.assertIsNotNone(visitor.lost)
         self.assertNotIn(b"kzha", visitor.heard)
         self.assertLess(len(visitor.heard), 500)
+        self.assertEqual(self.worth_reading(" is suspect"), [])
         self.assertEqual(self.network.hosts["a"].transports, set())
         self.assert_unharmed()
 
@@ -162,7 +169,18 @@ class StrangerTests(StrangerCase):
             self.pass_time(6)
             self.assertIsNotNone(visitor.lost, word)
             self.assertNotIn(b"kzha", visitor.heard)
+        for line in self.worth_reading("10.0.0.66"):
+            self.assertIn("cluster: the link with 10.0.0.66:", line)
         self.assert_unharmed()
+
+    def test_garbage_again_and_again(self) -> None:
+        """Whoever speaks something else than members do is worth one line, not one for each time he comes."""
+        for _ in range(20):
+            self.visit(Visitor(b"GET / HTTP/1.1\r\n\r\n"))
+            self.pass_time(1)
+        (line,) = self.worth_reading("10.0.0.66")
+        self.assertIn("cluster: the link with 10.0.0.66:", line)
+        self.assertIn("is closed: version 71 ", line)
 
     def test_many(self) -> None:
         """A crowd of silent strangers is bounded, and locks out no member."""
