@@ -6,7 +6,8 @@ met and is gone is looked for again, and so are nodes that may hide behind one a
 
 1. Announced nodes (a cluster counts its live members): some are missing when fewer are reached than announced.
 2. No announcement: some are missing when one that was reached within `REMEMBER_S` is not reached now.
-3. No announcement, and more tunnels asked for than nodes reached: some may be missing; they are looked for at leisure.
+3. None is missing, but one is reached by two tunnels less than another: it came back when the tunnels had gone to the other.
+4. No announcement, and more tunnels asked for than nodes reached: some may be missing; they are looked for at leisure.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ REMEMBER_S = 3600.0
 
 
 class Missing(Enum):
-    """Whether nodes are there that no tunnel reaches."""
+    """Whether nodes are there that no tunnel reaches, or too few."""
 
     NONE = "every node that we know of is reached"
     PERHAPS = "there may be more"
+    UNEVEN = "every node that we know of is reached, one of them by too few of the tunnels"
     KNOWN = "there are more"
 
 
@@ -52,18 +54,34 @@ class Coverage:
 
     def missing(self, nodes: Iterable[str], now_s: float) -> Missing:
         """
-        Whether nodes are there that no tunnel reaches.
+        Whether nodes are there that no tunnel reaches, or too few.
 
-        :param nodes: the names of those that are reached now.
+        :param nodes: the name of the node that each tunnel leads to now.
         """
-        now = set(nodes)
+        now = Counter(nodes)
+        least, most = min(now.values(), default=0), max(now.values(), default=0)
+        otherwise = Missing.UNEVEN if most - least > 1 else Missing.NONE
         if self._announced is not None:
-            return Missing.KNOWN if len(now) < self._announced else Missing.NONE
+            return Missing.KNOWN if len(now) < self._announced else otherwise
         for node in [node for node, seen in self._seen.items() if now_s - seen > REMEMBER_S]:
             del self._seen[node]
-        if set(self._seen) - now:
+        if set(self._seen) - set(now):
             return Missing.KNOWN
-        return Missing.PERHAPS if len(now) < self._prepared else Missing.NONE
+        if otherwise is Missing.NONE and len(now) < self._prepared:
+            return Missing.PERHAPS
+        return otherwise
+
+
+def welcome(instance: str, others: Iterable[str]) -> bool:
+    """
+    Whether to keep one more tunnel than are wanted, so that `surplus` gives up another one.
+
+    :param instance: the instance that it leads to.
+    :param others: the instances that the other tunnels lead to.
+    :returns: true when there is none to it yet, or two less than to another instance.
+    """
+    counts = Counter(others)
+    return not counts[instance] or counts[instance] <= max(counts.values()) - 2
 
 
 def surplus(instances: Mapping[Key, str], streams: Mapping[Key, int]) -> Key | None:

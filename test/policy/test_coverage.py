@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from hypothesis import example, given
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from kwic.policy.coverage import REMEMBER_S, Coverage, Missing, surplus
+from kwic.policy.coverage import REMEMBER_S, Coverage, Missing, surplus, welcome
+
+NODES = st.sampled_from("abc")
 
 
 class CoverageTests(SynchronousTestCase):
@@ -45,6 +49,60 @@ class CoverageTests(SynchronousTestCase):
         coverage = Coverage(prepared=2)
         self.assertIs(coverage.missing(["a"], 0.0), Missing.PERHAPS)
         self.assertIs(coverage.missing(["a", "b"], 0.0), Missing.NONE)
+
+    def test_uneven(self) -> None:
+        """A node that is reached by two tunnels less than another has too few; who is missing altogether comes first."""
+        coverage = Coverage(prepared=4)
+        for node in "ab":
+            coverage.reached(node, 0.0)
+        self.assertIs(coverage.missing(["a", "a", "b", "b"], 0.0), Missing.PERHAPS)
+        self.assertIs(coverage.missing(["a", "a", "a", "b", "b"], 0.0), Missing.PERHAPS)
+        self.assertIs(coverage.missing(["a", "a", "a", "b"], 0.0), Missing.UNEVEN)
+        self.assertIs(coverage.missing(["a", "a", "a", "a"], 0.0), Missing.KNOWN)
+        coverage.announced(2)
+        self.assertIs(coverage.missing(["a", "a", "b", "b"], 0.0), Missing.NONE)
+        self.assertIs(coverage.missing(["a", "a", "a", "b"], 0.0), Missing.UNEVEN)
+        coverage.announced(3)
+        self.assertIs(coverage.missing(["a", "a", "a", "b"], 0.0), Missing.KNOWN)
+
+
+class WelcomeTests(SynchronousTestCase):
+    """Which tunnel is kept although there are enough."""
+
+    def test_new(self) -> None:
+        """The first one to an instance is."""
+        self.assertTrue(welcome("a", []))
+        self.assertTrue(welcome("a", ["b"]))
+
+    def test_share(self) -> None:
+        """One to an instance that has two less than another is: more would only turn the difference round."""
+        self.assertTrue(welcome("a", ["a", "b", "b", "b"]))
+        self.assertFalse(welcome("b", ["a", "b", "b", "b"]))
+        self.assertFalse(welcome("a", ["a", "b", "b"]))
+        self.assertFalse(welcome("a", ["a"]))
+
+    @given(st.lists(NODES, min_size=1, max_size=12), st.lists(NODES, max_size=40))
+    @example(["a"] * 5, ["b"])
+    @example(["a"], ["b", "c"])
+    def test_even_in_the_end(self, tunnels: list[str], met: list[str]) -> None:
+        """However they are spread, and whoever is met in which order: with each tunnel they are spread no worse, and in the end evenly."""
+        wanted = len(tunnels)
+        for instance in [*met, *"abc" * wanted]:
+            before = difference(tunnels)
+            if welcome(instance, tunnels):
+                tunnels = [*tunnels, instance]
+                given_up = surplus(dict(enumerate(tunnels)), dict.fromkeys(range(len(tunnels)), 0))
+                if len(tunnels) > wanted and given_up is not None:
+                    del tunnels[given_up]
+            self.assertLessEqual(difference(tunnels), before)
+        self.assertEqual(len(tunnels), max(wanted, 3))
+        self.assertLessEqual(difference(tunnels), 1)
+
+
+def difference(tunnels: list[str]) -> int:
+    """How many tunnels lead to the instance that has most, more than to the one that has fewest."""
+    counts = [tunnels.count(instance) for instance in "abc"]
+    return max(counts) - min(counts)
 
 
 class SurplusTests(SynchronousTestCase):
