@@ -255,7 +255,7 @@ class Tunnel(Protocol):
         The first bytes of a turn of the reactor leave at once, so that nobody waits for a timer; what follows in the same turn leaves together
         at its end: one message instead of one for each stream.
         """
-        if self._busy or self._corked is not None or not self.up:
+        if self._busy or self._corked is not None or not self.up or not self._has_something:
             return
         if self.transport_gathers:
             self._corked = self.clock.callLater(0, self._uncork)
@@ -263,8 +263,13 @@ class Tunnel(Protocol):
 
     def _uncork(self) -> None:
         self._corked = None
-        if self._ready or self.session.has_output:
+        if self._has_something:
             self._send_ready()
+
+    @property
+    def _has_something(self) -> bool:
+        """Whether there are bytes to send, or a goodbye."""
+        return bool(self._ready) or self._closing or self.session.has_output
 
     def _send_ready(self) -> None:
         self._busy = True

@@ -273,6 +273,62 @@ class BlockedLinkTests(TunnelCase):
         self.assertEqual([len(far.protocol.heard) for far in self.users[1].streams], [200_000] * 20)
 
 
+class GatheringTests(TunnelCase):
+    """A link that takes the bytes of one turn of the reactor together."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.clock.advance(1)
+        self.dialer.transport_gathers = self.listener.transport_gathers = True
+
+    def waits(self) -> list[str]:
+        """What is to happen at the end of this turn."""
+        return [
+            call.func.__name__
+            for call in self.clock.getDelayedCalls()
+            if call.getTime() <= self.clock.seconds()
+        ]
+
+    def test_first_bytes_at_once(self) -> None:
+        """The first bytes leave at once, those that follow in the same turn at its end."""
+        stream, _, _, far = self.open()
+        self.clock.advance(0)
+        stream.write(b"first")
+        self.link.pump()
+        self.assertEqual(far.heard, b"first")
+        stream.write(b" second")
+        stream.write(b" third")
+        self.link.pump()
+        self.assertEqual(far.heard, b"first")
+        self.clock.advance(0)
+        self.link.pump()
+        self.assertEqual(far.heard, b"first second third")
+
+    def test_nothing_to_send(self) -> None:
+        """What only reads waits for the end of no turn."""
+        stream, _, _, far = self.open()
+        self.clock.advance(0)
+        self.assertEqual(self.waits(), [])
+        stream.write(b"hello")
+        self.link.pump()
+        self.assertEqual(far.heard, b"hello")
+        self.assertEqual(self.waits(), ["_uncork"])
+
+    def test_end_in_the_same_turn(self) -> None:
+        """A tunnel that is ended by what it reads ends, even when it has sent already in the same turn and has nothing more to say."""
+        stream, _, _, far = self.open()
+        self.clock.advance(0)
+        far.dataReceived = lambda data: self.listener.close()
+        self.listener.ping()
+        self.link.a.other.buffer.clear()
+        stream.write(b"go")
+        self.link.pump()
+        self.clock.advance(0)
+        self.link.pump()
+        self.assertFalse(self.dialer.up)
+        self.assertFalse(self.listener.up)
+
+
 class LivenessTests(TunnelCase):
     """Silence, suspicion, death, farewell."""
 
