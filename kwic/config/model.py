@@ -320,3 +320,9 @@ class GatewayConfig:
     security: Security = Security()
     cluster: Cluster | None = None
     warnings: tuple[Problem, ...] = ()
+
+    @property
+    def liveness(self) -> Liveness:
+        """That of the most impatient service: the links between members serve all of them."""
+        services = [service.accept_options.liveness for service in self.services]
+        return Liveness.FAST if Liveness.FAST in services else Liveness.NORMAL

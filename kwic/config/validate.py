@@ -326,12 +326,11 @@ def settings_matter(config: GatewayConfig) -> Iterator[Problem]:
             yield warning(
                 service.place, "prepared.connection.count has no effect: the service dials no tunnel"
             )
-        if (
-            service.accept_options.liveness is Liveness.FAST
-            and not dials
-            and not any(end.is_tunnel for end in found)
-        ):
-            yield warning(service.place, "kwic:liveness has no effect: the service has no tunnel")
+        takes = any(end.is_tunnel or (end.address.is_websocket and service.type == "proxy") for end in found)
+        is_fast = service.accept_options.liveness is Liveness.FAST
+        if is_fast and not dials and not takes and config.cluster is None:
+            message = "kwic:liveness has no effect: the service has no tunnel, and there is no <cluster>"
+            yield warning(service.place, message)
         if service.cross_sites and not any(end.listens and end.address.is_websocket for end in found):
             message = "<cross-site-constraint> has no effect: browsers open WebSockets, and the service accepts none"
             yield warning(service.place, message)

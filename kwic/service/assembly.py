@@ -72,7 +72,7 @@ class Assembly:
             return Alone()
         in_etcd = any(connect.is_etcd for connect in self._config.cluster.connects)
         kind = EtcdCluster if in_etcd else Cluster
-        cluster = kind(self._context, self._config.cluster, self._neighbourly.request)
+        cluster = kind(self._context, self._config.cluster, self._neighbourly.request, self._config.liveness)
         cluster.check()
         return cluster
 

@@ -20,12 +20,13 @@ from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.logger import Logger
 
 from kwic.config.model import Cluster as ClusterConfig
+from kwic.config.model import Liveness
 from kwic.errors import MisuseError
 from kwic.policy.choice import Candidate
 from kwic.service.cluster_port import ClusterPort, accept_uri
 from kwic.service.context import Context
 from kwic.service.discovery import Discovery
-from kwic.service.link import Link
+from kwic.service.link import TIMINGS, Link
 from kwic.service.membership import Member, Membership, OwnState
 from kwic.service.mesh import Mesh
 from kwic.service.neighbour import Neighbour
@@ -48,17 +49,24 @@ class Cluster(Membership):
     :param context: the gateway's surroundings.
     :param config: what was asked for.
     :param on_request: takes the clients that other members send here.
+    :param liveness: how soon silence on a link is taken for death.
     """
 
     log = Logger()
 
-    def __init__(self, context: Context, config: ClusterConfig, on_request: OnRequest) -> None:
+    def __init__(
+        self,
+        context: Context,
+        config: ClusterConfig,
+        on_request: OnRequest,
+        liveness: Liveness = Liveness.NORMAL,
+    ) -> None:
         super().__init__()
         self._context = context
         self._reactor = context.reactor
         self._on_request = on_request
         self._port = ClusterPort(context, config)
-        self._mesh = Mesh(context, config.name, self._port, self)
+        self._mesh = Mesh(context, config.name, self._port, self, TIMINGS[liveness])
         unicast = [connect for connect in config.connects if connect.scheme == "tcp"]
         groups = [connect for connect in config.connects if connect.scheme == "udp"]
         self._seeds = Seeds(context, unicast, self._mesh.configure)

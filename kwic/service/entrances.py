@@ -16,6 +16,7 @@ from kwic.config.ends import End, Side, accept_ends, connect_ends
 from kwic.config.listen import WILDCARDS, Speech
 from kwic.config.model import Address, GatewayConfig, Service
 from kwic.errors import SetupError
+from kwic.policy.liveness import Timing
 from kwic.service.balancer import Balancer
 from kwic.service.clients import ClientFactory, ClientRoute, Inbound, TunnelRoute, asks_for_certificates
 from kwic.service.context import Context
@@ -36,6 +37,18 @@ from kwic.transport.whole_tls import tls_factory
 def met_at(end: End) -> frozenset[str]:
     """The addresses behind which other nodes may be met that take the same tunnels: the balancers in front, else its own."""
     return frozenset(map(str, end.service.balances or (end.address,)))
+
+
+def patience(ends: Iterable[End]) -> tuple[Timing, float | None]:
+    """
+    How long silence is borne at an address: as long as the most impatient of those that share it bears it.
+
+    :returns: for tunnels, and for WebSockets where something else is asked for (`ws.inactivity.timeout`), in seconds.
+    """
+    options = [end.options for end in ends]
+    timing = min((LIVENESS[one.liveness] for one in options), key=lambda timing: timing.dead_after_s)
+    timeouts = [one.ws_inactivity_timeout_s for one in options if one.ws_inactivity_timeout_s is not None]
+    return timing, min(timeouts, default=None)
 
 
 class Entrances:
@@ -153,13 +166,13 @@ class Entrances:
         """Who takes the peers at an address; the services that share the address share it."""
         key = (str(end.address), None if end.is_tunnel else end.service.name)
         if key not in self._inbound:
-            timing = LIVENESS[end.options.liveness]
             shared = [other for other in self._tunnel_ends() if str(other.address) == str(end.address)]
+            timing, inactivity_timeout_s = patience([end, *shared])
             switchboard = self._switchboard(end, shared)
             nodes = partial(self._membership.nodes, met_at(end))
             self._inbound[key] = Inbound(
                 tunnels=InboundTunnels(self._context, switchboard, nodes, timing),
-                socks=InboundSocks(self._context, switchboard, timing, end.options.ws_inactivity_timeout_s),
+                socks=InboundSocks(self._context, switchboard, timing, inactivity_timeout_s),
             )
         return self._inbound[key]
 

@@ -21,6 +21,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 
 from kwic.config.model import Cluster as ClusterConfig
+from kwic.config.model import Liveness
 from kwic.errors import ProtocolError
 from kwic.service.cluster import Cluster, OnRequest
 from kwic.service.cluster_port import is_loopback
@@ -74,10 +75,17 @@ class EtcdCluster(Cluster):
     :param context: the gateway's surroundings.
     :param config: what was asked for; at least one `connect` is an etcd's.
     :param on_request: takes the clients that other members send here.
+    :param liveness: how soon silence on a link is taken for death.
     """
 
-    def __init__(self, context: Context, config: ClusterConfig, on_request: OnRequest) -> None:
-        super().__init__(context, config, on_request)
+    def __init__(
+        self,
+        context: Context,
+        config: ClusterConfig,
+        on_request: OnRequest,
+        liveness: Liveness = Liveness.NORMAL,
+    ) -> None:
+        super().__init__(context, config, on_request, liveness)
         self._name = config.name
         self._takes_links = bool(config.accepts)
         account = None

@@ -14,6 +14,7 @@ from twisted.internet.error import ConnectionAborted, ConnectionDone, Connection
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
+from kwic.config.model import Liveness
 from kwic.errors import ProtocolError
 from kwic.policy.liveness import Timing
 from kwic.service.context import Context
@@ -45,6 +46,9 @@ class LinkTiming(Timing):
 
 
 TIMING = LinkTiming(ping_after_s=0.5, dead_after_s=4.0)
+FAST_TIMING = LinkTiming(ping_after_s=0.5, dead_after_s=1.5)
+#: By the `kwic:liveness` of the most impatient service.
+TIMINGS = {Liveness.NORMAL: TIMING, Liveness.FAST: FAST_TIMING}
 
 
 class LinkUser(Interface):
@@ -77,16 +81,19 @@ class Link:
     :param context: the gateway's surroundings.
     :param dialled: whether we dialled it.
     :param where: the far address, for logs.
+    :param timing: when silence is suspicious, and when it is death.
     """
 
-    def __init__(self, user: LinkUser, context: Context, *, dialled: bool, where: str) -> None:
+    def __init__(
+        self, user: LinkUser, context: Context, *, dialled: bool, where: str, timing: Timing = TIMING
+    ) -> None:
         self._user = user
         self._clock: Any = context.reactor
         self._requests = context.requests
         self.dialled = dialled
         self.where = where
         self.tunnel = Tunnel(
-            self, self._clock, dialer=dialled, timing=TIMING, limits=context.limits, peer=where
+            self, self._clock, dialer=dialled, timing=timing, limits=context.limits, peer=where
         )
         #: What the other end said of itself.
         self.hello: Hello | None = None

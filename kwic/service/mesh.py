@@ -21,6 +21,7 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
+from kwic.policy.liveness import Timing
 from kwic.service.cluster_port import ClusterPort
 from kwic.service.context import Context
 from kwic.service.dialling import INITIAL_S, Dialling, Place
@@ -73,16 +74,20 @@ class Mesh(Service):
     :param cluster: the name of the cluster: others are not ours.
     :param port: where we take links, and how they are secured.
     :param user: whoever wants the mesh.
+    :param timing: when silence on a link is suspicious, and when it is death.
     """
 
     log = Logger()
 
-    def __init__(self, context: Context, cluster: str, port: ClusterPort, user: MeshUser) -> None:
+    def __init__(
+        self, context: Context, cluster: str, port: ClusterPort, user: MeshUser, timing: Timing
+    ) -> None:
         self._context = context
         self._reactor = context.reactor
         self._cluster = cluster
         self._port = port
         self._user = user
+        self._timing = timing
         #: Grows with each start of this node, as far as clocks go forward.
         self.incarnation = 0
         self.neighbours: dict[str, Neighbour] = {}
@@ -242,7 +247,7 @@ class Mesh(Service):
 
     def new_link(self, dialling: Dialling) -> Link:
         """A connection that we dialled."""
-        link = Link(self, self._context, dialled=True, where=str(dialling))
+        link = Link(self, self._context, dialled=True, where=str(dialling), timing=self._timing)
         self._links[link] = dialling
         return link
 
@@ -251,7 +256,7 @@ class Mesh(Service):
         strangers = [link for link in self._links if not link.dialled and not link.adopted]
         if len(strangers) >= STRANGERS_MAXIMUM:
             strangers[0].abort("too many strangers are at the door")
-        link = Link(self, self._context, dialled=False, where=address_text(addr))
+        link = Link(self, self._context, dialled=False, where=address_text(addr), timing=self._timing)
         self._links[link] = None
         return link
 

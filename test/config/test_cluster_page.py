@@ -53,6 +53,7 @@ class ClusterPageTests(SynchronousTestCase):
             ("is dialled again, with pauses of at most {} s", dialling.MAXIMUM_S),
             ("not chosen any more after {} s", link.TIMING.suspect_after_s),
             ("and gone after {} s", link.TIMING.dead_after_s),
+            ("({} s when a service of the same file says `kwic:liveness", link.FAST_TIMING.dead_after_s),
             ("it is resolved again every {} s", seeds.RESOLVE_S),
         ):
             self.assertIn(text.format(f"{number:g}"), PLAIN)

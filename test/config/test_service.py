@@ -80,6 +80,20 @@ class ShapeTests(SynchronousTestCase):
         self.assertEqual(service.connect_options.liveness, Liveness.FAST)
         self.assertEqual(read_one(echo()).accept_options.liveness, Liveness.NORMAL)
 
+    def test_liveness_of_the_whole(self) -> None:
+        """The links between members are as impatient as the most impatient service."""
+        slow = proxy("tcp://127.0.0.1:2", "ws://cloud/c", name="slow")
+        fast = proxy("tcp://127.0.0.1:1", "ws://cloud/b", name="fast").replace(
+            "<service>", '<service kwic:liveness="fast">'
+        )
+        for services, liveness in (
+            ((), Liveness.NORMAL),
+            ((slow,), Liveness.NORMAL),
+            ((slow, fast), Liveness.FAST),
+            ((fast, slow), Liveness.FAST),
+        ):
+            self.assertEqual(read(*services).liveness, liveness)
+
 
 class PropertyTests(SynchronousTestCase):
     """Properties of a service."""

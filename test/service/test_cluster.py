@@ -6,9 +6,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from kwic.config.address import parse_address
 from kwic.config.model import Cluster as ClusterConfig
+from kwic.config.model import Liveness
 from kwic.config.problem import Place
 from kwic.service.cluster import Cluster
 from kwic.service.context import Context
+from kwic.service.link import FAST_TIMING
 from kwic.service.membership import Membership
 from test.service.membership_suite import ADDRESSES, MembershipSuite
 
@@ -30,17 +32,25 @@ class ClusterSuite(MembershipSuite):
     """The suite over embedded clusters."""
 
     connects: tuple[str, ...] = ()
+    liveness = Liveness.NORMAL
 
     def make(self, name: str, address: str, instance: str) -> Membership:
         context = Context(reactor=self.network.host(name, address), node=name, instance=instance)
         config = cluster_config(*self.connects, accept=f"tcp://{address}:5941")
-        return Cluster(context, config, self.on_request(name))
+        return Cluster(context, config, self.on_request(name), self.liveness)
 
 
 class MulticastTests(ClusterSuite, SynchronousTestCase):
     """Members that find each other by multicast."""
 
     connects = (GROUP,)
+
+
+class FastTests(MulticastTests):
+    """The same, where a service says `kwic:liveness="fast"`."""
+
+    liveness = Liveness.FAST
+    dead_s = FAST_TIMING.dead_after_s
 
 
 class UnicastTests(ClusterSuite, SynchronousTestCase):

@@ -10,10 +10,12 @@ from typing import Any
 from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
+from kwic.config.model import Liveness
 from kwic.errors import SetupError
 from kwic.service.context import Context
 from kwic.service.etcd_cluster import LOAD_S, EtcdCluster
 from kwic.service.etcd_session import COMPARE_S, TTL_S
+from kwic.service.link import FAST_TIMING
 from kwic.service.membership import Member, Membership, OwnState
 from kwic.wire.cluster_messages import Hello, State
 from kwic.wire.etcd_messages import decode_entry, encode_entry
@@ -31,6 +33,8 @@ PREFIX = b"/kwic/kzha/members/"
 class EtcdTests(MembershipSuite, SynchronousTestCase):
     """Members that know one etcd and nothing of each other."""
 
+    liveness = Liveness.NORMAL
+
     def prepare(self) -> None:
         self.store = EtcdStore(self.network)
         self.store.serve("etcd", SERVER)
@@ -38,7 +42,13 @@ class EtcdTests(MembershipSuite, SynchronousTestCase):
     def make(self, name: str, address: str, instance: str) -> Membership:
         context = Context(reactor=self.network.host(name, address), node=name, instance=instance)
         config = cluster_config(f"etcd://{SERVER}:2379", accept=f"tcp://{address}:5941")
-        return EtcdCluster(context, config, self.on_request(name))
+        return EtcdCluster(context, config, self.on_request(name), self.liveness)
+
+    def test_fast_silence(self) -> None:
+        """Where a service says `kwic:liveness="fast"`, silence is noticed as soon as in the embedded cluster."""
+        self.liveness = Liveness.FAST
+        self.dead_s = FAST_TIMING.dead_after_s
+        self.test_silence()
 
 
 class GoneTests(EtcdTests):
