@@ -6,6 +6,7 @@ import math
 import os
 import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,24 @@ finish within --grace; a second one ends at once. SIGHUP reads the key and trust
         ["grace", None, "30", "Seconds that open connections may take to finish when the gateway stops."],
         ["log-level", None, "info", "The lowest level that is logged: debug, info, warn or error."],
     ]
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """
+        Read the command line.
+
+        :raises SystemExit: when it makes no sense. What is wrong has been printed, and nothing else: twistd would print the whole help above it.
+        """
+        try:
+            super().parseOptions(options)
+        except usage.UsageError as error:
+            print(f"error: {error}\nsee twistd kwic --help", file=sys.stderr)
+            raise SystemExit(1) from None
+
+    def parseArgs(self, *words: str) -> None:
+        """Every word belongs to an option."""
+        if words:
+            advice = "nothing more is expected here" if self["config"] else f"write --config {words[0]}"
+            raise usage.UsageError(f"{words[0]!r} belongs to no option; {advice}")
 
     def postOptions(self) -> None:
         """Check what can be checked without the file."""

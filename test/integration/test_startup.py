@@ -75,6 +75,28 @@ class StartupTests(GatewayTestCase):
         file = self.edited("</gateway-config>", "")
         self.check(self.complaint(file, ws_port=WS_PORT), str(file))
 
+    def test_words_that_make_no_sense(self) -> None:
+        """A command line that makes no sense gets its mistake, where the whole help is, and nothing else."""
+        for words, mistake in (
+            (["--config", "a.xml", "b.xml"], "'b.xml' belongs to no option; nothing more is expected here"),
+            (["--confg", "a.xml"], "option --confg not recognized"),
+        ):
+            command = twistd_command(SIMPLE)
+            done = subprocess.run(
+                [*command[: command.index("kwic") + 1], *words],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                env=gateway_environment(os.environ),
+                cwd=self.folder,
+                timeout=START_S,
+                check=False,
+            )
+            self.assertEqual(
+                (done.returncode, done.stdout, done.stderr),
+                (1, "", f"error: {mistake}\nsee twistd kwic --help\n"),
+            )
+
     def test_missing_file(self) -> None:
         """A file that is not there is named."""
         file = (self.folder / "none.xml").absolute()
