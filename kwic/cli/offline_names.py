@@ -13,10 +13,12 @@ class OfflineNames(FixedNames):
     """
     The answers given on the command line, and names for the rest.
 
+    :param ipv6: whether a bare port means both families: where the gateway runs there may be IPv6, whatever there is here.
     :param own_interfaces: whether the interfaces of this machine stand for those of the gateway's.
     :param look_up: whether to ask name servers after all.
     """
 
+    ipv6: bool = True
     own_interfaces: bool = False
     look_up: bool = False
 
