@@ -271,6 +271,7 @@ def all_faults(scenario: str) -> Iterator[Fault]:
             yield Fault(name="stop", victims=(victim,), row=BALANCED, act=stop)
             yield Fault(name="freeze", victims=(victim,), row=BALANCED, act=freeze)
         yield Fault(name="kill", victims=("onprem1",), row=KILL, act=kill)
+        yield Fault(name="freeze", victims=("onprem1",), row=SILENCE, act=freeze)
         yield Fault(name="balancer", victims=(), row=BALANCED, act=balancer_restart)
     elif scenario == "etcd":
         yield Fault(name="kill", victims=("cloud1",), row=KILL, act=kill)

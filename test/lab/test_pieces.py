@@ -94,6 +94,12 @@ class FaultListTests(SynchronousTestCase):
             names = [fault.full_name for fault in all_faults(scenario)]
             self.assertEqual(len(names), len(set(names)))
 
+    def test_frozen_agent_with_several_tunnels(self) -> None:
+        """Behind a load balancer an agent freezes that has several tunnels to each node: clients wait no longer than in the plain scenario."""
+        (frozen,) = chosen("ha-lb", ["freeze:onprem1"], short=False)
+        (plain,) = chosen("ha", ["freeze:onprem1"], short=False)
+        self.assertEqual((frozen.row, frozen.row.stall_s), (plain.row, 2.0))
+
     def test_short_form_has_every_promise(self) -> None:
         """Every row of the promised table is tried by the short form, by each fault that the row names."""
         short = {fault.row.title for there in ("ha", "ha-lb") for fault in chosen(there, [], short=True)}
