@@ -270,9 +270,11 @@ class PictureTests(SynchronousTestCase):
     """All pictures of all valid files."""
 
     def test_fits_the_terminal(self) -> None:
-        """No line of a picture is wider than 100 columns, and all lines of a row are equally long."""
+        """No line below the file's name is wider than 100 columns, and all lines of a row are equally long."""
         for story in every_story():
-            for line in picture(story):
+            title, *lines = picture(story)
+            self.assertEqual(title, story.config.file)
+            for line in lines:
                 self.assertLessEqual(columns(line), 100, line)
                 if line[:1] in "┌│├└":
                     self.assertEqual(columns(line), 100, line)
