@@ -261,5 +261,6 @@ class Gateway(MultiService):
             else:
                 reactor.callLater(0.02, look)
 
-        look()
+        # A turn later: what ends in this one has a last line in the log yet.
+        reactor.callLater(0, look)
         return settled

@@ -62,6 +62,21 @@ class EndingTests(TlsCase):
         self.wait(lambda: len(self.lines(" is gone: ")) == 2, 20)
         self.assert_ended("nothing was received for 5.0 s")
 
+    def test_last_line(self) -> None:
+        """That a gateway has stopped is said after the last line about its connections, whichever side dialled them."""
+        self.serve("server", "10.0.1.9", 9)
+        for name, role in (("onprem", "client"), ("cloud", "server")):
+            self.start_agent()
+            self.served(CLOUD, 5551).transport.loseConnection()
+            self.run_for(20)
+            self.events.clear()
+            stopped = self.gateways[name].stopService()
+            self.wait(lambda stopped=stopped: stopped.called)
+            self.run_for(1)
+            lines = [line for line in self.lines("") if f", {role}, " in line or "Stopped server" in line]
+            self.assertEqual(lines[-1], "Stopped server successfully")
+            self.assertEqual(len([line for line in lines if "CLOSED: " in line]), 3, lines)
+
     def test_killed(self) -> None:
         """A peer whose process was killed: the connection was lost."""
         self.start_agent()
