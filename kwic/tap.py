@@ -154,7 +154,7 @@ def make_context(options: Options, config: GatewayConfig, names: FixedNames, rea
         node=options["node"] or socket.gethostname(),
         properties=config.properties,
         environ=dict(os.environ),
-        connection_log=ConnectionLog(enabled=True),
+        connection_log=ConnectionLog(),
         log_clients=log_clients,
         grace_s=options["grace"],
     )

@@ -64,7 +64,7 @@ class ConnectionEntry:
 class ConnectionLog:
     """Numbers connections and says when they open and close.
 
-    :param enabled: whether the lines are of level info (``com.kaazing.kwic.logging=on``), or of debug.
+    :param enabled: whether the lines are of level info, or of debug: for connections that nobody has asked to be told of.
     """
 
     log = Logger()

@@ -79,7 +79,7 @@ class ConnectionLogTests(LogCase):
         )
 
     def test_switched_off(self) -> None:
-        """Without com.kaazing.kwic.logging=on the lines are of level debug."""
+        """Lines that nobody has asked for are of level debug."""
         ConnectionLog(enabled=False).opened(Role.CLIENT, "x", TRIO[:1])
         self.assertEqual(self.lines(), [])
         self.assertEqual(len(self.lines(LogLevel.debug)), 1)
