@@ -89,6 +89,8 @@ class EtcdSession:
     async def tend(self) -> None:
         """Go on, until we are told to leave."""
         while not self._leaving:
+            # What must not wait is what is new now, and nothing that may come later.
+            self._at_once = self._at_once and self._is_stale
             await self._sleep(max(0.0, self._due_s() - self._clock.seconds()))
             if self._lost is not None:
                 raise self._lost
@@ -152,9 +154,14 @@ class EtcdSession:
 
     # -- our entry ----------------------------------------------------------------------------------------------------------
 
+    @property
+    def _is_stale(self) -> bool:
+        """Whether our entry should be another one now."""
+        return self._own_entry() != self._written
+
     def _put_due_s(self) -> float:
-        """When our entry is to be written next: it should be another one now, or somebody removed it."""
-        if self._own_entry() != self._written:
+        """When our entry is to be written next: it is stale, or somebody removed it."""
+        if self._is_stale:
             return float("-inf") if self._at_once else self._put_s + PUT_S
         return float("inf") if self._name in self._entries else self._put_s + AGAIN_S
 

@@ -14,7 +14,7 @@ from kwic.config.model import Liveness
 from kwic.errors import SetupError
 from kwic.service.context import Context
 from kwic.service.etcd_cluster import LOAD_S, EtcdCluster
-from kwic.service.etcd_session import COMPARE_S, TTL_S
+from kwic.service.etcd_session import COMPARE_S, PUT_S, TTL_S
 from kwic.service.link import FAST_TIMING
 from kwic.service.membership import Member, Membership, OwnState
 from kwic.wire.cluster_messages import Hello, State
@@ -446,6 +446,21 @@ class EntryTests(EtcdCase):
         self.network.run(1)
         self.assertLess(self.store.puts - puts, 8)
         self.assertEqual(self.entry(1)[1].names, {"a": 99})
+
+    def test_haste_without_need(self) -> None:
+        """What was to be written at once and stood there already does not make the next change skip its turn."""
+        member = self.start(1)
+        self.network.run(2)
+        member.publish(OwnState(tunnels=("first",)))
+        self.network.run(0.02)
+        self.assertEqual(self.entry(1)[1].tunnels, ("first",))
+        member._register.renew(at_once=True)
+        self.network.run(0.02)
+        member.publish(OwnState(tunnels=("second",)))
+        self.network.run(0.1)
+        self.assertEqual(self.entry(1)[1].tunnels, ("first",))
+        self.network.run(PUT_S)
+        self.assertEqual(self.entry(1)[1].tunnels, ("second",))
 
     def test_far_away(self) -> None:
         """Far from etcd, too, an entry is written once."""
