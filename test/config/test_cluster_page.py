@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 import kwic
 from kwic.config.reader import read_text
 from kwic.service import dialling, etcd_cluster, etcd_entries, etcd_register, etcd_session, link, seeds
+from kwic.transport import etcd_client
 
 ROOT = Path(kwic.__file__).parent.parent
 PAGE = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
@@ -47,6 +48,7 @@ class ClusterPageTests(SynchronousTestCase):
             ("are given {} s to come back", etcd_session.TTL_S),
             ("the list of keys every {} s", etcd_session.COMPARE_S),
             ("written too, at most every {} s", etcd_cluster.LOAD_S),
+            ("each call has to be answered within {} s", etcd_client.CALL_S),
             ("can link with for {} s", etcd_cluster.LINK_S),
             ("More than {} entries", etcd_entries.ENTRIES_MAXIMUM),
             ("tries all servers, with pauses of at most {} s", etcd_register.MAXIMUM_S),

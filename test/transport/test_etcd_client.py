@@ -12,11 +12,14 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import SynchronousTestCase
 
 from kwic.config.address import parse_address
+from kwic.config.model import TlsOptions
 from kwic.transport import etcd_client
 from kwic.transport.etcd_client import CALL_S, Account, EtcdClient, EtcdError, EtcdRefusedError
+from kwic.transport.whole_tls import tls_factory
 from kwic.wire.etcd_messages import NOT_FOUND, Deleted, KeyValue, Lease, Snapshot, Written
 from test.sim.etcd import EtcdStore
 from test.sim.network import SimNetwork
+from test.transport.tls_ends import Scene
 from test.wire.pair import byte_by_byte
 
 CREATED = b'{"result":{"header":{},"created":true}}\n'
@@ -290,6 +293,40 @@ class DeadlineTests(ClientCase):
             call.cancel()
             self.failureResultOf(call, EtcdError, CancelledError)
             self.close()
+
+
+class DistanceTests(ClientCase):
+    """How far away a server may be."""
+
+    def answered(self, client: EtcdClient, round_trip_s: float) -> bool:
+        """Whether a server at that distance is of use: the first call on a new connection is answered."""
+        self.network.latency("here", "etcd", round_trip_s / 2)
+        outcome = self.ask(client.put(b"a", b"b", 7))
+        client.close()
+        self.network.run(5)
+        return outcome is True
+
+    def test_clear(self) -> None:
+        """Connecting and asking take a round trip each."""
+        self.answers(answer(b"{}"))
+        for round_trip_s in (0.01, 0.5, 0.9):
+            self.assertTrue(self.answered(self.make(), round_trip_s))
+        self.assertFalse(self.answered(self.make(), CALL_S / 2 + 0.01))
+
+    def test_tls(self) -> None:
+        """TLS takes one more."""
+        scene = Scene(Path(self.mktemp()))
+        theirs = scene.cloud(scene.server("etcd.example.com")).server_options(
+            ("etcd.example.com",), TlsOptions()
+        )
+        factory = Factory.forProtocol(lambda: Scripted(self))
+        self.server.listenTCP(2380, tls_factory(theirs, client=False, wrapped=factory, clock=self.server))
+        self.network.names["etcd.example.com"] = ("10.0.0.2",)
+        address, ours = parse_address("etcd+ssl://etcd.example.com:2380"), scene.onprem()
+        self.answers(answer(b"{}"))
+        for round_trip_s in (0.01, 0.3, 0.6):
+            self.assertTrue(self.answered(EtcdClient(self.here, address, ours), round_trip_s))
+        self.assertFalse(self.answered(EtcdClient(self.here, address, ours), CALL_S / 3 + 0.01))
 
 
 class WatchTests(ClientCase):
