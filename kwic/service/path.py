@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from kwic.errors import MisuseError
 from kwic.policy.choice import Candidate
 from kwic.transport.connect_error import Why, explain
+from kwic.transport.ending import explain_end
 from kwic.transport.leg import Leg
 from kwic.transport.negotiation import Opener
 from kwic.transport.tunnel import Tunnel
@@ -210,7 +211,7 @@ class EndpointPath:
 
     def _connected(self, leg: Leg, attempt: Attempt) -> None:
         self.failed = False
-        leg.when_ready(attempt.connected, lambda lost: attempt.lost(lost.getErrorMessage()))
+        leg.when_ready(attempt.connected, lambda lost: attempt.lost(explain_end(lost)))
 
     def _not_connected(self, failure: Failure, attempt: Attempt) -> None:
         if not failure.check(CancelledError):

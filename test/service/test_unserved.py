@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kwic.service.refusals import INTERVAL_S
-from test.service.gateway_case import USER, GatewayCase
+from test.service.gateway_case import USER, GatewayCase, Talker
 
 ADDRESS = "10.0.0.7"
 
@@ -22,6 +22,13 @@ def tunnel(mode: str) -> str:
         f"<pipe.transport>socks://cloud</pipe.transport><socks.mode>{mode}</socks.mode>"
         "<socks.transport>ws://cloud:80/kwic</socks.transport><socks.timeout>7 s</socks.timeout>"
     )
+
+
+class HangsUp(Talker):
+    """A server that resets its clients at once."""
+
+    def connectionMade(self) -> None:
+        self.transport.abortConnection()
 
 
 class UnservedTests(GatewayCase):
@@ -63,6 +70,22 @@ class UnservedTests(GatewayCase):
             self.complaint(7000, 5),
             "service C: connection to tcp://server:9: tcp://server:9: connection refused to tcp://server:9",
         )
+
+    def test_no_tls_there(self) -> None:
+        """A server that does not speak TLS is told to be that, and one that hangs up in the handshake likewise."""
+        self.serve("server", "10.0.1.9", 9, lambda: Talker(b"220 ready\r\n"))
+        self.start("gw", ADDRESS, service("C", 7000, "ssl://server:9"))
+        where = "service C: connection to ssl://server:9: ssl://server:9:"
+        self.assertEqual(
+            self.complaint(7000), f"{where} the other end does not speak TLS; check scheme and port"
+        )
+        self.events.clear()
+        self.serve("rude", "10.0.1.10", 9, HangsUp)
+        self.start("gw2", "10.0.0.8", service("C", 7000, "ssl://rude:9"))
+        client = self.connect("10.0.0.8", 7000)
+        self.wait(lambda: client.lost)
+        (line,) = self.warnings("failed [")
+        self.assertTrue(line.endswith("ssl://rude:9: the connection was lost"), line)
 
     def test_again(self) -> None:
         """Whoever comes later is worth a line again, and so is a client of another service at once."""
