@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from itertools import count
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionRefusedError, TimeoutError
@@ -377,7 +378,7 @@ class LoadBalancerTests(UplinkCase):
         self.assertEqual(set(self.reached()), {"cloud1", "cloud2"})
 
     def test_a_restarted_node_is_covered_again(self) -> None:
-        """Tunnels that all went to the other node come back within five seconds of the restart."""
+        """Tunnels that all went to the other node come back within five seconds of the restart, and are even in ten."""
         self.start()
         self.world.nodes["cloud1"].crash()
         self.run_for(4)
@@ -385,8 +386,50 @@ class LoadBalancerTests(UplinkCase):
         self.world.nodes["cloud1"].restart()
         self.run_for(5)
         self.assertIn("cloud1", self.reached())
-        self.run_for(3)
-        self.assertEqual(len(self.reached()), 4)
+        self.run_for(5)
+        self.assertEqual(self.kept(), ["cloud1"] * 2 + ["cloud2"] * 2)
+        self.run_for(300)
+        self.assertEqual(self.kept(), ["cloud1"] * 2 + ["cloud2"] * 2)
+
+    def kept(self) -> list[str]:
+        """The nodes that tunnels lead to, without a scout."""
+        return sorted(peer.node for peer in self.uplink.peers if peer in self.uplink.tunnels)
+
+    def test_a_balancer_that_takes_turns(self) -> None:
+        """A scout that meets the node that has enough is sent again: where every second one meets the other, too, tunnels spread in ten seconds."""
+        turns = count()
+        self.world.door = lambda address, met: self.alive()[next(turns) % len(self.alive())]
+        self.start()
+        self.world.nodes["cloud1"].crash()
+        self.run_for(4)
+        self.world.nodes["cloud1"].restart()
+        self.run_for(10)
+        self.assertEqual(self.kept(), ["cloud1"] * 2 + ["cloud2"] * 2)
+
+    def alive(self) -> list[Node]:
+        return [node for node in self.world.nodes.values() if node.up]
+
+    def test_a_balancer_that_does_not_spread(self) -> None:
+        """Where tunnels cannot be spread, nobody loses one, and looking for a way becomes rare."""
+        self.start()
+        self.world.nodes["cloud1"].crash()
+        self.run_for(4)
+        self.world.nodes["cloud1"].restart()
+        self.wait_until_met("cloud1")
+        self.world.door = lambda address, met: self.world.nodes["cloud2"]
+        self.run_for(30)
+        self.assertEqual(self.kept(), ["cloud1"] + ["cloud2"] * 3)
+        many = self.world.dials
+        self.run_for(600)
+        self.assertEqual(self.kept(), ["cloud1"] + ["cloud2"] * 3)
+        self.assertLess(self.world.dials - many, 50)
+
+    def wait_until_met(self, name: str) -> None:
+        for _ in range(100):
+            if name in self.kept():
+                return
+            self.run_for(0.1)
+        self.fail(f"{name} was not met")
 
 
 class PlainTests(UplinkCase):
