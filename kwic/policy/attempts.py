@@ -170,9 +170,13 @@ class Attempts:
     @property
     def deadline_s(self) -> float | None:
         """When to call `tick`; None when it is over."""
-        if self.over:
+        if self._state is PlanState.OVER:
             return None
-        return min([self._end_s, *(one.due_s for one in self._attempts if one.phase in _IN_TIME)])
+        deadline_s = self._end_s
+        for one in self._attempts:
+            if one.due_s < deadline_s and one.phase in _IN_TIME:
+                deadline_s = one.due_s
+        return deadline_s
 
     def start(self) -> list[Step]:
         """Begin."""

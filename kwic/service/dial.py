@@ -61,11 +61,11 @@ class Dial:
         self._tried: list[Candidate] = []
         self._last_rep = Rep.GENERAL_FAILURE
         self._timer: Any = None
-        self._stop_watching: Callable[[], None] = lambda: None
+        self._timer_s = 0.0
+        self._stop_watching: Callable[[], None] | None = None
 
     def start(self) -> None:
         """Begin."""
-        self._stop_watching = self._source.watch(self._available)
         self._take(self._plan.start())
 
     def cancel(self) -> None:
@@ -82,9 +82,9 @@ class Dial:
         if self._plan.waiting and self._best() is not None:
             self._take(self._plan.available())
 
-    def _best(self) -> Path | None:
-        paths = {path.facts.key: path for path in self._source.paths()}
-        chosen = best([path.facts for path in paths.values()], random=self._draw, tried=self._tried)
+    def _best(self) -> tuple[Candidate, Path] | None:
+        paths = {facts.key: (facts, path) for path in self._source.paths() for facts in (path.facts,)}
+        chosen = best([facts for facts, _ in paths.values()], random=self._draw, tried=self._tried)
         return None if chosen is None else paths[chosen.key]
 
     def _take(self, steps: Iterable[Step]) -> None:
@@ -102,15 +102,18 @@ class Dial:
                 case Fail(reason=reason, detail=detail):
                     self._fail(reason, detail)
         self._set_timer()
+        if self._plan.waiting and self._stop_watching is None:
+            self._stop_watching = self._source.watch(self._available)
 
     def _try(self) -> None:
-        path = self._best()
-        if path is None:
+        found = self._best()
+        if found is None:
             self._take(self._plan.unavailable())
             return
+        facts, path = found
         running = _Running(self, len(self._running), path)
         self._running.append(running)
-        self._tried.append(path.facts)
+        self._tried.append(facts)
         self._take(self._plan.started(running.number, self._clock.seconds()))
         running.begin()
 
@@ -123,18 +126,25 @@ class Dial:
         self._on_failure(rep, detail or reason.value)
 
     def _set_timer(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
         deadline = self._plan.deadline_s
+        if self._timer is not None:
+            if deadline is not None and self._timer_s <= deadline:
+                # One that comes too early does no harm, and most never come.
+                return
+            self._timer.cancel()
+            self._timer = None
         if deadline is None:
-            self._stop_watching()
+            if self._stop_watching is not None:
+                self._stop_watching()
             on_over, self._on_over = self._on_over, None
             if on_over is not None:
                 on_over(self)
         else:
+            self._timer_s = deadline
             self._timer = self._clock.callLater(max(0.0, deadline - self._clock.seconds()), self._tick)
 
     def _tick(self) -> None:
+        self._timer = None
         self._take(self._plan.tick(self._clock.seconds()))
 
     # -- called by the attempts ---------------------------------------------------------------------------------------------
