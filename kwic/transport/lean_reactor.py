@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import inspect
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.internet.epollreactor import EPollReactor
@@ -50,8 +52,12 @@ def lighten(reactor: Any) -> bool:
     poll, selectables = reactor._poller.poll, reactor._selectables  # noqa: SLF001 - see above
     serve, disconnect = reactor._doReadOrWrite, reactor._disconnectSelectable  # noqa: SLF001
     readable = reactor._POLL_IN  # noqa: SLF001
+    ends = _Ends()
 
     def iterate(timeout: float | None) -> None:
+        if ends.calls:
+            # Put off by a timer: these must not wait for the poll.
+            ends.run()
         for fd, event in poll(-1 if timeout is None else timeout, len(selectables)):
             selectable = selectables.get(fd)
             if selectable is None:
@@ -67,6 +73,35 @@ def lighten(reactor: Any) -> bool:
                 log.err()
             if why:
                 disconnect(selectable, why, True)
+        if ends.calls:
+            ends.run()
 
     reactor.doIteration = iterate
+    reactor.at_end_of_turn = ends.calls.append
     return True
+
+
+class _Ends:
+    """What is put off until the end of a turn."""
+
+    def __init__(self) -> None:
+        self.calls: list[Callable[[], None]] = []
+
+    def run(self) -> None:
+        calls, self.calls[:] = tuple(self.calls), ()
+        for call in calls:
+            try:
+                call()
+            except Exception:  # noqa: BLE001 - as a timer of the reactor: it is logged, and the others are called
+                log.err()
+
+
+def end_of_turn(reactor: Any) -> Callable[[Callable[[], None]], object]:
+    """
+    What puts a call off until all events of this turn have been served.
+
+    :param reactor: a lightened one, or any other, where a timer does it.
+    :returns: to be called with the call.
+    """
+    at_end: Callable[[Callable[[], None]], object] | None = getattr(reactor, "at_end_of_turn", None)
+    return at_end or partial(reactor.callLater, 0)

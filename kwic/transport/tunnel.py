@@ -26,6 +26,7 @@ from zope.interface import implementer
 from kwic.errors import MisuseError, ProtocolError
 from kwic.policy.liveness import NORMAL, Action, Liveness, Timing
 from kwic.transport.autobahn_channel import PROTOCOL_ERROR
+from kwic.transport.lean_reactor import end_of_turn
 from kwic.transport.stream import Outbound, Stream
 from kwic.wire import events as wire
 from kwic.wire.limits import Limits
@@ -114,7 +115,9 @@ class Tunnel(Protocol):
         self._measured_s = 0.0
         self._check: IDelayedCall | None = None
         self._blocked = False
-        self._corked: IDelayedCall | None = None
+        #: Something has left in this turn of the reactor: what follows leaves together at its end.
+        self._corked = False
+        self._at_end_of_turn = end_of_turn(clock)
         #: The link sends a sequence as one message, for which it pays to wait for the end of the turn.
         self.transport_gathers = False
         self._busy = False
@@ -255,15 +258,16 @@ class Tunnel(Protocol):
         The first bytes of a turn of the reactor leave at once, so that nobody waits for a timer; what follows in the same turn leaves together
         at its end: one message instead of one for each stream.
         """
-        if self._busy or self._corked is not None or not self.up or not self._has_something:
+        if self._busy or self._corked or not self.up or not self._has_something:
             return
         if self.transport_gathers:
-            self._corked = self.clock.callLater(0, self._uncork)
+            self._corked = True
+            self._at_end_of_turn(self._uncork)
         self._send_ready()
 
     def _uncork(self) -> None:
-        self._corked = None
-        if self._has_something:
+        self._corked = False
+        if self.up and self._has_something:
             self._send_ready()
 
     @property
@@ -305,7 +309,7 @@ class Tunnel(Protocol):
         """One stream's turn: its bytes within credit and limit, then its end. It queues up again when it has more."""
         sent = 0
         number = stream.number
-        while sent < limit:
+        while sent < limit and stream.queued_bytes:
             room = min(self.session.credit(number), limit - sent)
             piece = stream.take(room) if room else None
             if piece is None:
@@ -378,9 +382,6 @@ class Tunnel(Protocol):
         if self._why:
             reason = Failure(ConnectionLost(self._why))
         self.up = False
-        if self._corked is not None:
-            self._corked.cancel()
-            self._corked = None
         if self._check is not None and self._check.active():
             self._check.cancel()
         lost = Failure(ConnectionLost("the tunnel was lost"))

@@ -11,11 +11,12 @@ from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IReadWriteDescriptor
 from twisted.internet.selectreactor import SelectReactor
+from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from kwic.transport.lean_reactor import fits, lighten
+from kwic.transport.lean_reactor import end_of_turn, fits, lighten
 
 
 @implementer(IReadWriteDescriptor)
@@ -121,6 +122,29 @@ class LightenTests(SynchronousTestCase):
         peer.sendall(b"x")
         self.turn()
         self.assertEqual(len(self.descriptor.told) + len(other.told), 1)
+
+    def test_end_of_turn(self) -> None:
+        """What is put off is done when the events of the turn are served, once; a fault in it is logged, and the rest is done."""
+        put_off = end_of_turn(self.reactor)
+        told = self.descriptor.told
+        put_off(lambda: told.append("before"))
+        put_off(lambda: 1 / 0)
+        read = self.descriptor.doRead
+        self.descriptor.doRead = lambda: (put_off(lambda: told.append("after")), read())[1]
+        self.peer.sendall(b"x")
+        self.turn()
+        self.assertEqual(told, ["before", b"x", "after"])
+        self.reactor.doIteration(0)
+        self.assertEqual(len(told), 3)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_end_of_turn_elsewhere(self) -> None:
+        """Without a lightened reactor a timer does it."""
+        clock, told = Clock(), []
+        end_of_turn(clock)(lambda: told.append("after"))
+        self.assertEqual(told, [])
+        clock.advance(0)
+        self.assertEqual(told, ["after"])
 
     def test_nothing_happens(self) -> None:
         """A turn without events ends in time."""
