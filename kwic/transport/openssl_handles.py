@@ -59,6 +59,12 @@ class Handles:
         view, error = self.read_plain(connection)
         if len(view) or not isinstance(error, SSL.WantReadError):
             raise ValueError("an unfinished handshake has no data")
+        self.feed(connection, b"HTTP/1.1 400 Bad Request")
+        try:
+            self.write(connection, b"data")
+        except SSL.Error:
+            return
+        raise ValueError("this is no handshake")
 
     def read_plain(self, connection: Any) -> tuple[memoryview, SSL.Error | None]:
         """
@@ -75,6 +81,30 @@ class Handles:
                 return self._plain_view[:size], _WANTS_MORE if wants_more else _why(connection, result)
             size += result
         return self._plain_view[:size], None
+
+    def feed(self, connection: Any, data: Any) -> None:
+        """
+        Hand over what was received from the other end.
+
+        :param data: bytes, or a contiguous view of bytes; at least one.
+        """
+        size = len(data)
+        if self._lib.BIO_write(connection._into_ssl, self._ffi.from_buffer(data), size) != size:  # noqa: SLF001
+            raise MemoryError(f"OpenSSL has no room for {size} bytes")
+
+    def write(self, connection: Any, data: Any) -> int:
+        """
+        Send.
+
+        :param data: bytes, or a contiguous view of bytes; at least one.
+        :returns: how many were taken.
+        :raises SSL.Error: none, and why.
+        """
+        ssl = connection._ssl  # noqa: SLF001
+        result: int = self._lib.SSL_write(ssl, self._ffi.from_buffer(data), len(data))
+        if result <= 0:
+            raise _why(connection, result)
+        return result
 
     def read_out(self, connection: Any) -> memoryview:
         """What is to be sent now: a view that is valid until the next call; when it fills the buffer there may be more."""

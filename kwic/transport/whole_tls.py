@@ -1,7 +1,7 @@
 """
 TLS in whole buffers: what is written goes through OpenSSL in one call, and all records of one read are delivered at once.
 
-Twisted's own TLS transport writes and reads 16 KiB a call and delivers each record by itself; for bulk that is half of the cost. Three of its private methods are
+Twisted's own TLS transport writes and reads 16 KiB a call and delivers each record by itself; for bulk that is half of the cost. Some of its private methods are
 replaced here, and nothing else. `fits` looks whether they are still the ones that this file knows; where they are not, Twisted's transport
 is used as it is, which is slower and otherwise the same.
 """
@@ -26,6 +26,7 @@ from kwic.transport.openssl_handles import BUFFER_BYTES, HANDLES, Handles
 RECORD_BYTES = 16_384
 #: The methods that are replaced, and those that are called, with their parameters as this file knows them.
 _KNOWN = {
+    "dataReceived": ["self", "bytes"],
     "_write": ["self", "bytes"],
     "_flushSendBIO": ["self"],
     "_flushReceiveBIO": ["self"],
@@ -55,6 +56,8 @@ class WholeTls(TLSMemoryBIOProtocol):
     factory: WholeFactory
     _tlsConnection: Any
     _lostTLSConnection: bool
+    _handshakeDone: bool
+    _appSendBuffer: list[bytes]
 
     def makeConnection(self, transport: Any) -> None:
         """Read large pieces from the socket."""
@@ -73,7 +76,7 @@ class WholeTls(TLSMemoryBIOProtocol):
         left = data
         while len(left) and not self._lostTLSConnection:
             try:
-                sent = self._tlsConnection.send(left)
+                sent = self._send_plain(left)
             except SSL.WantReadError:
                 self._bufferedWrite(bytes(left))
                 return
@@ -85,6 +88,20 @@ class WholeTls(TLSMemoryBIOProtocol):
                 return
             # Only where the context was not told to take all at once (see `tls_context`).
             left = memoryview(left)[sent:]
+
+    def _send_plain(self, data: Any) -> int:
+        if self._handles is not None:
+            return self._handles.write(self._tlsConnection, data)
+        sent: int = self._tlsConnection.send(data)
+        return sent
+
+    def dataReceived(self, data: bytes) -> None:
+        """Decrypt and deliver."""
+        if self._handles is None or not self._handshakeDone or self._appSendBuffer:
+            super().dataReceived(data)
+        else:
+            self._handles.feed(self._tlsConnection, data)
+            self._flushReceiveBIO()
 
     def _flushSendBIO(self) -> None:
         """Hand on what OpenSSL wants to send, until it has no more."""

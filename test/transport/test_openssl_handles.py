@@ -62,8 +62,29 @@ class HandlesTests(SynchronousTestCase):
             def read_plain(self, connection: Any) -> Any:
                 return memoryview(b""), None
 
-        for other in (NoHello, NoName, Data, NoEnd):
+        class Writes(Handles):
+            def write(self, connection: Any, data: Any) -> int:
+                return len(data)
+
+        for other in (NoHello, NoName, Data, NoEnd, Writes):
             self.assertIsNone(other.make())
+
+    def test_both_ways(self) -> None:
+        """What is fed and written through them is what the other end reads; a connection without an end takes nothing."""
+        client, server = shaken()
+        self.carried(server, client)
+        for data in (b"x", bytes(range(256)) * 1000, memoryview(b"abcdef")[1:4]):
+            self.assertEqual(self.handles.write(client, data), len(data))
+            found, piece = b"", bytes(self.handles.read_out(client))
+            while piece:
+                self.handles.feed(server, piece)
+                view, _ = self.handles.read_plain(server)
+                found += view
+                piece = bytes(self.handles.read_out(client))
+            self.assertEqual(found, bytes(data))
+        client.shutdown()
+        with self.assertRaises(SSL.Error):
+            self.handles.write(client, b"late")
 
     def carried(self, sender: SSL.Connection, receiver: SSL.Connection) -> bytes:
         """What one sent, as the other reads it."""
