@@ -33,6 +33,8 @@ _DONE = Failure(ConnectionDone())
 
 #: More than this waiting to be sent pauses the producer; at half of it the producer goes on.
 HIGH_BYTES = 65_536
+#: So much that was taken is told to the session at once: it returns credit in far bigger steps (`kwic.wire.window`).
+RETURN_BYTES = 16_384
 #: Pieces that wait for a paused reader are joined up to this size.
 HOLD_BYTES = 4096
 
@@ -313,7 +315,7 @@ class Stream:
             self._held = deque((bytes(data),))
 
     def _return_credit(self) -> None:
-        if self._owed_bytes and not self._paused and self.connected:
+        if self._owed_bytes >= RETURN_BYTES and not self._paused and self.connected:
             owed, self._owed_bytes = self._owed_bytes, 0
             self.tunnel.consumed(self, owed)
 

@@ -125,7 +125,12 @@ class FrameDecoder:
         size = len(view)
         while at < size:
             if not self._left:
-                at = self._read_header(view, at)
+                whole = at + 2 <= size and at + _HEADER_BYTES[view[at + 1]]
+                if whole and whole <= size and not self._header:
+                    self._begin(bytes(view[at:whole]))
+                    at = whole
+                else:
+                    at = self._read_header(view, at)
                 if not self._left and self._control is None:
                     continue
             end = min(size, at + self._left)

@@ -36,6 +36,7 @@ from kwic.wire.stream_state import Stream, StreamInput, StreamState
 from kwic.wire.window import ReceiveWindow
 from kwic.wire.yamux import (
     FRAME_WRITTEN_MAXIMUM_BYTES,
+    HEADER,
     INITIAL_WINDOW_BYTES,
     STREAM_MAXIMUM,
     Flag,
@@ -126,9 +127,9 @@ class Session:
         return (
             self._state is SessionState.OPEN
             and not self._peer_went_away
+            and self._next_own <= STREAM_MAXIMUM
             and len(self._unacknowledged) < self._limits.unacknowledged_maximum
             and len(self._streams) < self._limits.streams_maximum
-            and not self.exhausted
         )
 
     @property
@@ -476,8 +477,10 @@ class Session:
 
     def _write_data(self, stream: int, data: bytes | bytearray | memoryview) -> None:
         """Queue one DATA frame."""
-        self._write(header(FrameType.DATA, Flag.NONE, stream, len(data)))
-        self._write(data)
+        size = len(data)
+        self._output.append(header(_DATA, _NONE, stream, size))
+        self._output.append(data)
+        self._output_bytes += HEADER.size + size
 
     def _answer(self, chunk: bytes) -> None:
         """Queue a frame that the peer made us send."""
@@ -494,5 +497,6 @@ class Session:
 
 # names that are looked up for every frame
 _DATA = FrameType.DATA
+_NONE = int(Flag.NONE)
 _RECEIVE_DATA = StreamInput.RECEIVE_DATA
 _SYN, _ACK, _FIN, _RST = int(Flag.SYN), int(Flag.ACK), int(Flag.FIN), int(Flag.RST)
