@@ -5,6 +5,8 @@ from __future__ import annotations
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger, LogLevel
 
+from kwic.config.words import shown
+
 #: One line in so many seconds; the others are on level debug.
 INTERVAL_S = 1.0
 
@@ -43,7 +45,7 @@ class Refusals:
         self.log.emit(
             self._level(),
             "service {service}: connection to {target} failed [{peer}]: {why}",
-            service=service,
+            service=shown(service),
             target=target,
             peer=peer,
             why=why,

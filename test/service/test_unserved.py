@@ -49,7 +49,7 @@ class UnservedTests(GatewayCase):
         self.start("cloud", ADDRESS, service("A", 7000, "pipe://serviceA", tunnel("reverse")))
         self.assertEqual(
             self.complaint(7000, 5),
-            "service A: connection to pipe://serviceA: nobody has offered serviceA for 7 s; "
+            "service “A”: connection to pipe://serviceA: nobody has offered serviceA for 7 s; "
             "is an instance of the other side connected?",
         )
 
@@ -59,7 +59,7 @@ class UnservedTests(GatewayCase):
         self.start("onprem", ADDRESS, service("B", 7000, "pipe://serviceB", tunnel("forward")))
         self.assertEqual(
             self.complaint(7000, 5),
-            "service B: connection to pipe://serviceB: no tunnel there was up for 7 s; earlier lines say why",
+            "service “B”: connection to pipe://serviceB: no tunnel there was up for 7 s; earlier lines say why",
         )
 
     def test_refused(self) -> None:
@@ -68,14 +68,14 @@ class UnservedTests(GatewayCase):
         self.start("gw", ADDRESS, service("C", 7000, "tcp://server:9"))
         self.assertEqual(
             self.complaint(7000, 5),
-            "service C: connection to tcp://server:9: tcp://server:9: connection refused to tcp://server:9",
+            "service “C”: connection to tcp://server:9: tcp://server:9: connection refused to tcp://server:9",
         )
 
     def test_no_tls_there(self) -> None:
         """A server that does not speak TLS is told to be that, and one that hangs up in the handshake likewise."""
         self.serve("server", "10.0.1.9", 9, lambda: Talker(b"220 ready\r\n"))
         self.start("gw", ADDRESS, service("C", 7000, "ssl://server:9"))
-        where = "service C: connection to ssl://server:9: ssl://server:9:"
+        where = "service “C”: connection to ssl://server:9: ssl://server:9:"
         self.assertEqual(
             self.complaint(7000), f"{where} the other end does not speak TLS; check scheme and port"
         )
