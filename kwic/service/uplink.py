@@ -341,7 +341,9 @@ class Uplink(Service, Watched):
         peer = surplus(instances, streams)
         if peer is not None:
             self.peers.remove(peer)
-            self.log.info("{peer}: one tunnel to {node} is enough", peer=peer.label, node=peer.node)
+            self.log.info(
+                "{peer}: there are enough tunnels, one to {node} is given up", peer=peer.label, node=peer.node
+            )
             peer.retire()
 
     def nodes_announced(self, peer: Peer, nodes: Nodes) -> None:
