@@ -15,6 +15,7 @@ from kwic.config.model import GatewayConfig
 from kwic.config.problem import Problem
 from kwic.config.properties import parse_gateway_opts
 from kwic.config.reader import read_config
+from kwic.transport.tls_options import ciphers_are_left
 
 
 class VerbOptions(usage.Options):
@@ -97,4 +98,6 @@ def load_config(path: Path, defines: Mapping[str, str], environ: Mapping[str, st
     :param environ: the environment.
     :raises ConfigError: all that keeps a gateway from starting with the file.
     """
-    return read_config(path, defines=defines, environ=environ, hostname=socket.gethostname())
+    return read_config(
+        path, defines=defines, environ=environ, hostname=socket.gethostname(), checks=[ciphers_are_left]
+    )

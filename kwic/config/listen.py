@@ -100,6 +100,18 @@ def merged_tls(shared: Iterable[End]) -> TlsOptions:
     )
 
 
+def option_place(shared: Iterable[End], option: str) -> Place:
+    """:returns: where the first of some ends that has an ``ssl.*`` option has it; else where the first end itself is."""
+    found = list(shared)
+    places = (end.options.places.get(name) for end in found for name in _names(end, option))
+    return next((place for place in places if place is not None), found[0].place)
+
+
+def _names(end: End, option: str) -> tuple[str, ...]:
+    """:returns: how an end may call an ``ssl.*`` option: that which counts first."""
+    return (f"socks.{option}", option) if end.is_tunnel else (option,)
+
+
 def conflicts(shared: Iterable[End]) -> Iterator[Problem]:
     """:returns: an error for each way in which ends that share one socket cannot; both services are named."""
     # An address that one service lists twice is another mistake, and reported as such.
@@ -146,8 +158,7 @@ def _same_routes(found: list[End]) -> Iterator[Problem]:
 
 
 def _conflict(end: End, other: End, what: str, option: str = "") -> Problem:
-    places = (end.options.places.get(name) for name in (f"socks.{option}", option) if option)
-    place: Place = next((place for place in places if place is not None), end.place)
+    place = option_place([end], option) if option else end.place
     socket = end.socket if end.socket == other.socket else Bind(port=end.socket.port)
     where = f"port {socket}" if socket == Bind(port=socket.port) else str(socket)
     hint = f"make both agree on {option}, or use another port" if option else "use another port"

@@ -10,12 +10,13 @@ from enum import Enum
 from typing import Any
 
 from kwic.config.address import address_of, parse_bind
+from kwic.config.ciphers import parse_ciphers, unspoken_ciphers
 from kwic.config.document import Element
 from kwic.config.ends import End, Side, accept_ends, connect_ends
 from kwic.config.model import Liveness, Options, Service, SocksMode, TlsOptions, VerifyClient
 from kwic.config.problem import BadValueError, Problem, Severity
 from kwic.config.reading import Named, Reading, Written
-from kwic.config.tls_names import parse_ciphers, parse_protocols, unsafe_ciphers, unsafe_protocols
+from kwic.config.tls_names import parse_protocols, unsafe_protocols
 from kwic.config.units import count_from, one_of, parse_flag, parse_rate, parse_size, parse_time_s
 from kwic.config.words import shown
 
@@ -72,7 +73,7 @@ OPTIONS: Mapping[str, Named] = {
         for name, row in {
             "ssl.verify-client": Named(parse=one_of(VerifyClient), attribute="verify_client"),
             "ssl.protocols": Named(parse=parse_protocols, attribute="protocols", caution=unsafe_protocols),
-            "ssl.ciphers": Named(parse=parse_ciphers, attribute="ciphers", caution=unsafe_ciphers),
+            "ssl.ciphers": Named(parse=parse_ciphers, attribute="ciphers", caution=unspoken_ciphers),
             "ssl.encryption": Named(parse=parse_flag, attribute="encryption"),
         }.items()
     },

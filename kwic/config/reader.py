@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,18 +17,24 @@ from kwic.config.reading import Reading
 from kwic.config.security import read_security
 from kwic.config.service import read_service
 from kwic.config.shape import GATEWAY_CONFIG, check_root, check_shape
-from kwic.config.validate import validate
+from kwic.config.validate import Check, validate
 from kwic.config.words import shown
 
 
 def read_config(
-    path: Path, *, defines: Mapping[str, str], environ: Mapping[str, str], hostname: str
+    path: Path,
+    *,
+    defines: Mapping[str, str],
+    environ: Mapping[str, str],
+    hostname: str,
+    checks: Sequence[Check] = (),
 ) -> GatewayConfig:
     """Reads a file.
 
     :param defines: the ``-D`` properties of the command line.
     :param environ: the environment, for ``${env:NAME}``.
     :param hostname: the name of this machine, for ``${hostname}``.
+    :param checks: what else must be so, known to the caller alone: what this machine's libraries can do.
     :raises ConfigError: it cannot be started from; all problems are in it, warnings included.
     """
     try:
@@ -37,7 +43,7 @@ def read_config(
     except OSError as error:
         message = f"{path} cannot be read: {error.strerror or error}"
         raise ConfigError([Problem(place=None, message=message)]) from error
-    return read_text(data, str(path), defines=defines, environ=environ, hostname=hostname)
+    return read_text(data, str(path), defines=defines, environ=environ, hostname=hostname, checks=checks)
 
 
 def read_text(
@@ -47,6 +53,7 @@ def read_text(
     defines: Mapping[str, str] | None = None,
     environ: Mapping[str, str] | None = None,
     hostname: str = "localhost",
+    checks: Sequence[Check] = (),
 ) -> GatewayConfig:
     """Reads what stands in a file.
 
@@ -64,6 +71,8 @@ def read_text(
     _read_properties(root.first("properties"), reading)
     config = _read_root(root, file, reading)
     report.extend(validate(config, is_whole=not reading.addresses_lost))
+    for check in checks:
+        report.extend(check(config))
     if report.failed:
         raise ConfigError(report.problems())
     return replace(config, warnings=report.problems())

@@ -83,7 +83,6 @@ class Credentials:
         """
         policy = policy_of(tls)
         mode = tls.verify_client or VerifyClient.NONE
-        self._warn(policy.warnings)
         if mode is not VerifyClient.NONE and not self.has_trust:
             self._warn(
                 [
@@ -101,7 +100,6 @@ class Credentials:
         policy = policy_of(tls)
         side = self._client_sides.get(policy)
         if side is None:
-            self._warn(policy.warnings)
             side = self._client_sides[policy] = self._started(ClientSide(policy))
         return HostOptions(side, host)
 

@@ -16,7 +16,7 @@ from kwic.cli.main import main
 from test.cli.files import FilesTestCase, StoresTestCase, security_of
 from test.config.test_etc import ETC
 from test.config.test_pair import PAIRS
-from test.config.text import KEYSTORE, proxy, reverse
+from test.config.text import KEYSTORE, options, proxy, reverse
 from test.transport.tls_ends import Scene
 
 ROOT = ETC.parent
@@ -301,6 +301,42 @@ class StoresTests(StoresTestCase):
         status, out = self.check(security_of(security), proxy("wss://one/a"))
         self.assertEqual((status, out.count("warning:")), (0, 1))
         self.assertIn("renew it", out)
+
+    def test_ciphers_of_one_of_several_services(self) -> None:
+        """Ciphers that leave nothing are wrong where they stand, with stores and without, whoever shares the listener."""
+        security = security_of(self.scene.security("a", self.scene.server("cloud")))
+        tunnel = reverse("wss://cloud/kwic")
+        for ciphers, message in (
+            ("FOOBAR", "“FOOBAR” is not the name of a cipher"),
+            ("DES-CBC3-SHA", "“DES-CBC3-SHA” asks for no safe cipher"),
+            ("HIGH:!HIGH", "ssl.ciphers 'HIGH:!HIGH' leaves no safe cipher"),
+            ("ECDHE+CHACHA20+DSS", "ssl.ciphers 'ECDHE+CHACHA20+DSS' leaves no safe cipher"),
+        ):
+            parts = (
+                proxy(connect="pipe://a", name="A", connect_options=tunnel),
+                proxy("wss://cloud/b", name="B", accept_options=options(ssl_ciphers=ciphers)),
+                proxy("tcp://127.0.0.1:7002", connect="wss://other/c", name="C"),
+            )
+            for words in ((), ("--no-stores",)):
+                status, out = self.check(security, *parts, options=words)
+                self.assertEqual((status, out.count("error:")), (1, 1), out)
+                self.assertIn(f"a.xml:4:{parts[1].index(ciphers) + 1}: error: {message}", out)
+        for ciphers in ("HIGH:@STRENGTH", "HIGH:!kECDHe:@SECLEVEL=2"):
+            fine = proxy("wss://cloud/b", accept_options=options(ssl_ciphers=ciphers))
+            self.assertEqual(self.check(security, fine), (0, "1 file, 1 service: no problems\n"))
+
+    def test_ciphers_of_everybody(self) -> None:
+        """What stands in service-defaults is wrong once, also with other mistakes, and also where it is dialled."""
+        defaults = "<service-defaults><connect-options><ssl.ciphers>HIGH:!HIGH</ssl.ciphers></connect-options></service-defaults>"
+        status, out = self.check(
+            defaults,
+            proxy(connect="wss://one/a", name="A"),
+            proxy("tcp://127.0.0.1:7001", "ssl://two:1", name="B"),
+            proxy("tcp://127.0.0.1", name="C"),
+        )
+        self.assertEqual((status, out.count("error:")), (1, 2), out)
+        self.assertIn("a.xml:2:49: error: ssl.ciphers 'HIGH:!HIGH' leaves no safe cipher", out)
+        self.assertIn("= remove ssl.ciphers to get TLS 1.3 and 1.2 with forward secrecy", out)
 
     def test_optional_certificate_that_nobody_has(self) -> None:
         """Where a certificate is not required, clients get in without one."""

@@ -11,13 +11,14 @@ from hypothesis.strategies import DrawFn
 from twisted.trial.unittest import SynchronousTestCase
 
 from kwic.config.address import parse_address, parse_bind, parse_etcd
+from kwic.config.ciphers import parse_ciphers, unspoken_ciphers
 from kwic.config.document import LARGEST_FILE, MOST_ELEMENTS
 from kwic.config.model import GatewayConfig
 from kwic.config.problem import BadValueError, ConfigError, Report, Severity
 from kwic.config.properties import Properties, parse_gateway_opts
 from kwic.config.reader import read_text
 from kwic.config.service_types import REFUSED_TYPES, TYPES
-from kwic.config.tls_names import parse_ciphers, parse_protocols, unsafe_ciphers, unsafe_protocols
+from kwic.config.tls_names import parse_protocols, unsafe_protocols
 from kwic.config.units import parse_rate, parse_size, parse_time_s
 from test.config.test_corpus import INVALID, VALID
 from test.config.test_etc import ETC
@@ -170,7 +171,7 @@ class FuzzTests(SynchronousTestCase):
         """Every parser of a value gives one, or says why not."""
         parsers = (
             *(parse_address, parse_bind, parse_etcd, parse_rate, parse_size, parse_time_s, parse_protocols),
-            *(parse_ciphers, unsafe_protocols, unsafe_ciphers),
+            *(parse_ciphers, unsafe_protocols, unspoken_ciphers),
             Properties(defines={"a": "b"}, environ={}, hostname="h").resolve,
         )
         for parse in parsers:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from OpenSSL import SSL
 from twisted.trial.unittest import SynchronousTestCase
 
+from kwic.config.ciphers import KEYWORDS, NEVER, SUITES, SUITES_OF_TLS_1_3, parse_ciphers
 from kwic.config.model import TlsOptions
+from kwic.config.problem import BadValueError
+from kwic.config.tls_names import PROTOCOLS
 from kwic.errors import SetupError
 from kwic.transport.tls_policy import TlsPolicy, policy_of
 
@@ -28,31 +31,17 @@ class ProtocolTests(SynchronousTestCase):
         """TLS 1.3 and 1.2."""
         self.assertEqual(self.versions(), (SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION))
 
-    def test_spellings(self) -> None:
-        """JSSE's and OpenSSL's names, in any case."""
-        for name in ("TLSv1.2", "tlsv1.2", "TLSv1_2", "TLS1.2", "TLS 1.2", " TLSv1.2 "):
-            self.assertEqual(self.versions(name), (SSL.TLS1_2_VERSION, SSL.TLS1_2_VERSION), name)
+    def test_one_version(self) -> None:
+        """What is asked for, and nothing else."""
+        self.assertEqual(self.versions("TLSv1.2"), (SSL.TLS1_2_VERSION, SSL.TLS1_2_VERSION))
         self.assertEqual(self.versions("TLSv1.3"), (SSL.TLS1_3_VERSION, SSL.TLS1_3_VERSION))
-        self.assertEqual(self.versions("TLS"), (SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION))
+        self.assertEqual(self.versions("TLSv1.2", "TLSv1.3"), self.versions())
 
-    def test_unsafe_beside_safe(self) -> None:
-        """Unsafe versions beside safe ones stay off, with a warning."""
-        policy = policy_of(TlsOptions(protocols=("SSLv2Hello", "SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2")))
-        self.assertEqual((policy.minimum, policy.maximum), (SSL.TLS1_2_VERSION, SSL.TLS1_2_VERSION))
-        self.assertEqual(
-            policy.warnings, ("ssl.protocols: SSLv2Hello, SSLv3, TLSv1, TLSv1.1 is unsafe and stays off",)
-        )
-
-    def test_only_unsafe(self) -> None:
-        """Asking for unsafe versions alone is refused."""
-        for names in (("SSLv3",), ("TLSv1",), ("TLSv1", "TLSv1.1"), ("SSLv2",)):
-            error = self.assertRaises(SetupError, policy_of, TlsOptions(protocols=names))
-            self.assertIn("which is unsafe; use TLSv1.3 and TLSv1.2", str(error))
-
-    def test_unknown(self) -> None:
-        """A version that does not exist is refused by name."""
-        error = self.assertRaises(SetupError, policy_of, TlsOptions(protocols=("TLSv1.4",)))
-        self.assertIn("there is no protocol 'TLSv1.4'", str(error))
+    def test_same_table(self) -> None:
+        """Each version that is safe for the reader of files is one that is spoken."""
+        for name, is_safe in PROTOCOLS.items():
+            if is_safe:
+                self.versions(name)
 
 
 class CipherTests(SynchronousTestCase):
@@ -96,7 +85,7 @@ class CipherTests(SynchronousTestCase):
         self.assertEqual(found, {"ECDHE-RSA-AES128-GCM-SHA256"})
 
     def test_only_unsafe(self) -> None:
-        """Asking for unsafe ciphers alone is refused, in either spelling, and so is what does not exist."""
+        """Asking for unsafe ciphers alone is refused, in either spelling, and so is what leaves nothing."""
         for names in (
             ("RC4-SHA",),
             ("NULL",),
@@ -105,16 +94,45 @@ class CipherTests(SynchronousTestCase):
             ("ADH-AES128-SHA",),
             ("SSL_RSA_WITH_RC4_128_MD5",),
             ("TLS_RSA_WITH_NULL_SHA",),
-            ("NO-SUCH-CIPHER",),
+            ("kRSA+CHACHA20",),
+            ("HIGH", "!HIGH"),
             ("ÄES",),
         ):
             error = self.assertRaises(SetupError, policy_of, TlsOptions(ciphers=names))
             self.assertIn("leaves no safe cipher", str(error))
 
     def test_commands(self) -> None:
-        """Security levels are not for a configuration to lower."""
-        error = self.assertRaises(SetupError, policy_of, TlsOptions(ciphers=("HIGH", "@SECLEVEL=0")))
-        self.assertIn("@SECLEVEL=0 is not allowed here", str(error))
+        """What is asked for may be sorted, and the level of security raised."""
+        self.assertEqual(self.old_ones("HIGH", "@STRENGTH", "@SECLEVEL=3"), self.old_ones("HIGH"))
+        policy = policy_of(TlsOptions(ciphers=("AES128-SHA", "AES256-SHA", "@STRENGTH")))
+        context = SSL.Context(SSL.TLS_METHOD)
+        policy.apply(context)
+        found = [name for name in SSL.Connection(context).get_cipher_list() if not name.startswith("TLS_")]
+        self.assertEqual(found, ["AES256-SHA", "AES128-SHA"])
+
+    def test_same_table(self) -> None:
+        """What the reader of files takes for safe OpenSSL would speak, and nothing else of what it knows."""
+        everything = self.known("ALL:COMPLEMENTOFALL:@SECLEVEL=0")
+        self.assertGreater(len(everything), 100)
+        spoken = self.old_ones("ALL")
+        self.assertEqual(spoken, set(SUITES.values()))
+        for name in everything:
+            try:
+                taken = parse_ciphers(name)
+            except BadValueError as error:
+                self.assertIn("asks for no", error.message, name)
+                taken = ()
+            self.assertEqual(bool(taken), name in spoken or name in SUITES_OF_TLS_1_3, name)
+        for keyword in KEYWORDS:
+            self.assertTrue(self.old_ones(keyword), keyword)
+        for keyword in NEVER:
+            self.assertEqual(self.old_ones("ALL", f"!{keyword}"), spoken, keyword)
+
+    def known(self, text: str) -> list[str]:
+        """What OpenSSL makes of a string of its own."""
+        context = SSL.Context(SSL.TLS_METHOD)
+        context.set_cipher_list(text.encode("ascii"))
+        return SSL.Connection(context).get_cipher_list()
 
     def test_suites_of_tls_1_3(self) -> None:
         """Suites of TLS 1.3 alone mean TLS 1.3 alone; with others, each counts for its version."""
@@ -125,5 +143,7 @@ class CipherTests(SynchronousTestCase):
         )
         both = policy_of(TlsOptions(ciphers=("TLS_AES_128_GCM_SHA256", "ECDHE-RSA-AES128-GCM-SHA256")))
         self.assertEqual(ciphers_of(both), {"TLS_AES_128_GCM_SHA256", "ECDHE-RSA-AES128-GCM-SHA256"})
+        sorted_only = policy_of(TlsOptions(ciphers=("TLS_AES_128_GCM_SHA256", "!ADH", "@STRENGTH")))
+        self.assertEqual(sorted_only.minimum, SSL.TLS1_3_VERSION)
         contradiction = TlsOptions(ciphers=("TLS_AES_256_GCM_SHA384",), protocols=("TLSv1.2",))
         self.assertIn("excludes TLS 1.3", str(self.assertRaises(SetupError, policy_of, contradiction)))

@@ -12,9 +12,9 @@ from cryptography import x509
 
 from kwic.cli.holdings import Holdings
 from kwic.config.ends import End, ends
-from kwic.config.listen import Listener, listeners
+from kwic.config.listen import Listener, listeners, option_place
 from kwic.config.model import GatewayConfig, VerifyClient
-from kwic.config.problem import Place, Problem, Severity, refusal
+from kwic.config.problem import Problem, Severity, refusal
 from kwic.config.words import shown
 from kwic.errors import SetupError
 from kwic.transport.certificates import CLIENT_AUTH, good_for, subject, validity_problem
@@ -96,7 +96,7 @@ def clients_can_be_let_in(instance: Instance, credentials: Credentials, now_s: f
         if mode in {None, VerifyClient.NONE}:
             continue
         assert mode is not None
-        place, option = _verify_client(listener), f"ssl.verify-client {mode.value}"
+        place, option = option_place(listener.ends, "ssl.verify-client"), f"ssl.verify-client {mode.value}"
         if truststore is None:
             yield Problem(
                 place=place,
@@ -148,10 +148,3 @@ def _ends(config: GatewayConfig) -> Iterator[End]:
 def _named(listener: Listener, host: str) -> End:
     """:returns: the first end of a listener that goes by a host."""
     return next((end for end in listener.ends if end.address.host == host), listener.ends[0])
-
-
-def _verify_client(listener: Listener) -> Place:
-    """:returns: where a listener's clients are asked for certificates."""
-    names = ("socks.ssl.verify-client", "ssl.verify-client")
-    found = (end.options.places.get(name) for end in listener.ends for name in names)
-    return next((place for place in found if place is not None), listener.ends[0].place)
