@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from twisted.internet.interfaces import IAddress
 from twisted.python.failure import Failure
@@ -23,7 +22,8 @@ from kwic.service.path import PathSource
 from kwic.service.recovery import Recovery, State
 from kwic.service.refusals import Refusals
 from kwic.service.switchboard import Asker
-from kwic.transport.leg import READ_BYTES, Leg
+from kwic.transport.bound import set_bound
+from kwic.transport.leg import Leg
 from kwic.transport.paced import PacedTransport
 from kwic.transport.relay import Relay
 from kwic.wire.socks5 import Rep
@@ -142,9 +142,11 @@ class Proxy:
         self.waiting -= 1
         self.served += 1
         if self._rate is not None:
+            # What waits for its time is all that waits: nothing more behind it.
+            set_bound(near.transport, 0)
             near.transport = PacedTransport(near.transport, self._rate, self._clock)
         for leg in (near, far):
-            set_bound(leg, self.service.maximum_pending_bytes)
+            set_bound(leg.transport, self.service.maximum_pending_bytes)
         relay = Relay(near, far, self._clock, on_done=lambda: self._done(relay, near), closing=self._closing)
         self._relays.add(relay)
         relay.start()
@@ -186,13 +188,3 @@ def outbound_rate(service: Service) -> int | None:
     """:returns: `tcp.maximum.outbound.rate` of a service to which clients come over the network."""
     from_network = any(end.listens and not end.is_tunnel for end in accept_ends(service))
     return service.accept_options.tcp_maximum_outbound_rate if from_network else None
-
-
-def set_bound(leg: Leg, pending_bytes: int) -> None:
-    """Pause the opposite leg when more than this waits to be written on one (`maximum.pending.bytes`)."""
-    transport: Any = leg.transport
-    if hasattr(transport, "high_bytes"):
-        transport.high_bytes = pending_bytes
-    elif hasattr(transport, "bufferSize"):
-        # Twisted has one figure for this and for the size of a read: what waits may be one read more.
-        transport.bufferSize = max(pending_bytes, READ_BYTES)

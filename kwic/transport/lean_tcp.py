@@ -34,7 +34,9 @@ FIRST_READ_BYTES = 16_384
 _KNOWN = {
     "__init__": ["self", "sock", "protocol", "client", "server", "sessionno", "reactor"],
     "doRead": ["self"],
+    "doWrite": ["self"],
     "writeSomeData": ["self", "data"],
+    "_isSendBufferFull": ["self"],
     "_closeSocket": ["self", "orderly"],
     "connectionLost": ["self", "reason"],
 }
@@ -70,6 +72,8 @@ class LeanConnection(tcp.Server):
 
     tuned = True
     """It has been given what `tune` gives."""
+    high_bytes: int | None = None
+    """More than this waiting to be sent pauses the producer, and at half of it he goes on; None for Twisted's `bufferSize`."""
 
     def __init__(
         self, sock: socket.socket, protocol: Any, client: Any, server: Any, sessionno: int, reactor: Any
@@ -107,6 +111,32 @@ class LeanConnection(tcp.Server):
             self._read_bytes = size >> 2
         self.protocol.dataReceived(data)
         return None
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What has been written and not been sent."""
+        return len(self.dataBuffer) - self.offset + self._tempDataLen
+
+    def _isSendBufferFull(self) -> bool:
+        return self.waiting_bytes > self._high_bytes
+
+    @property
+    def _high_bytes(self) -> int:
+        return self.bufferSize if self.high_bytes is None else self.high_bytes
+
+    def doWrite(self) -> Any:
+        """Send what waits, and let the producer go on when little is left."""
+        problem = super().doWrite()
+        producer: Any = self.producer
+        if (
+            self.producerPaused
+            and producer is not None
+            and problem is None
+            and self.waiting_bytes <= self._high_bytes // 2
+        ):
+            self.producerPaused = False
+            producer.resumeProducing()
+        return problem
 
     def writeSomeData(self, data: Any) -> Any:
         """Send what the socket takes."""

@@ -206,6 +206,11 @@ class WebSocketTransport:
     # -- ITransport --------------------------------------------------------------------------------------------------------
 
     @property
+    def below(self) -> Any:
+        """The connection that carries it, where what is written waits."""
+        return self._carrier
+
+    @property
     def disconnecting(self) -> bool:
         """Whether nothing more is sent."""
         return self._state is not _State.OPEN

@@ -37,6 +37,19 @@ class Recording(Protocol):
         self.lost = reason
 
 
+class Counting:
+    """A producer."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def pauseProducing(self) -> None:
+        self.calls.append("pause")
+
+    def resumeProducing(self) -> None:
+        self.calls.append("resume")
+
+
 class ConnectionTests(SynchronousTestCase):
     """One end is ours, the other a plain socket."""
 
@@ -117,6 +130,48 @@ class ConnectionTests(SynchronousTestCase):
         while self.connection.writeSomeData(bytes(1 << 20)):
             pass
         self.assertEqual(self.connection.writeSomeData(b"x"), 0)
+
+    def test_producer(self) -> None:
+        """A producer is paused when more than the bound waits, and goes on at half of it; what was sent of a piece counts no more."""
+        self.connection.high_bytes = 100
+        producer = Counting()
+        self.connection.registerProducer(producer, True)
+        self.connection.SEND_LIMIT = 60
+        self.connection.write(bytes(100))
+        self.assertEqual(producer.calls, [])
+        self.connection.write(bytes(11))
+        self.assertEqual((producer.calls, self.connection.waiting_bytes), (["pause"], 111))
+        self.connection.doWrite()
+        self.assertEqual((producer.calls, self.connection.waiting_bytes), (["pause"], 51))
+        self.connection.SEND_LIMIT = 1
+        self.connection.doWrite()
+        self.assertEqual((producer.calls, self.connection.waiting_bytes), (["pause", "resume"], 50))
+        self.connection.write(bytes(50))
+        self.connection.doWrite()
+        self.assertEqual(producer.calls, ["pause", "resume"])
+
+    def test_producer_that_has_gone(self) -> None:
+        """One that was paused and has left is not asked to go on; one of a connection that breaks neither."""
+        self.connection.high_bytes = 10
+        for leaves in (True, False):
+            producer = Counting()
+            self.connection.registerProducer(producer, True)
+            self.connection.write(bytes(11))
+            if leaves:
+                self.connection.unregisterProducer()
+            else:
+                self.socket.shutdown(socket.SHUT_WR)
+            problem = self.connection.doWrite()
+            self.assertEqual((producer.calls, problem), (["pause"], None if leaves else main.CONNECTION_LOST))
+
+    def test_default_bound(self) -> None:
+        """Where nothing is said about it the bound is Twisted's."""
+        producer = Counting()
+        self.connection.registerProducer(producer, True)
+        self.connection.write(bytes(self.connection.bufferSize))
+        self.assertEqual(producer.calls, [])
+        self.connection.write(b"x")
+        self.assertEqual(producer.calls, ["pause"])
 
     def test_end_at_once(self) -> None:
         """When nothing waits the connection ends at once, in order."""
