@@ -99,7 +99,7 @@ class Gateway(MultiService):
         self.log.info("KWIC {version}", version=__version__)
         self.log.info("Configuration file: {file}", file=self.config.file)
         for warning in self.config.warnings:
-            self.log.warn("{warning}", warning=warning.render())
+            self.log.warn("{problem}", problem=warning.render())
         self.log.info("Starting server")
         self.log.info("Starting services")
         problems = self.listening.bind()
