@@ -9,7 +9,8 @@ from kwic.transport.tunnel import MESSAGE_BYTES, Tunnel
 from kwic.wire.window import WINDOW_MAXIMUM_BYTES
 from test.sim.instance import Instance, carrier, peer_host
 from test.sim.ledger import host, way
-from test.sim.tcp import READ_BYTES
+from test.sim.network import SimReactor
+from test.sim.tcp import READ_BYTES, SimTransport
 from test.sim.world import World
 
 #: Silence of a tunnel or a link may go unnoticed for so long (configuration.md §7), and unsuspected for so long.
@@ -30,69 +31,68 @@ def look(world: World) -> None:
     for instance in world.instances.values():
         if instance.alive:
             for tunnel in instance.tunnels():
-                _silence(world, instance, tunnel)
-                _bounds(world, instance, tunnel)
+                connection = carrier(tunnel)
+                if tunnel.up and not instance.reactor.frozen:
+                    _silence(world, instance, tunnel, connection.other.reactor)
+                _bounds(world, instance, tunnel, connection)
 
 
 # -- silence ---------------------------------------------------------------------------------------------------------------
 
 
-def _silence(world: World, instance: Instance, tunnel: Tunnel) -> None:
+def _silence(world: World, instance: Instance, tunnel: Tunnel, other: SimReactor) -> None:
     """Silence is suspicious, then death."""
-    silent_s = _silent_s(world, instance, tunnel)
-    if silent_s is None or not tunnel.up:
-        return
+    silent_s = _silent_s(world, instance, tunnel, other)
     if silent_s > DEAD_S + MARGIN_S:
         world.wrong(
-            f"{instance.name} believes in its tunnel to {peer_host(tunnel)} after {silent_s:.1f} s of silence"
+            f"{instance.name} believes in its tunnel to {other.name} after {silent_s:.1f} s of silence"
         )
     elif silent_s > SUSPECT_S + MARGIN_S and not tunnel.suspect:
         world.wrong(
-            f"{instance.name} does not suspect its tunnel to {peer_host(tunnel)} after {silent_s:.1f} s of silence"
+            f"{instance.name} does not suspect its tunnel to {other.name} after {silent_s:.1f} s of silence"
         )
 
 
-def _silent_s(world: World, instance: Instance, tunnel: Tunnel) -> float | None:
-    """For how long nothing can have come, as far as the present silence goes; None when something may come now."""
-    now_s = world.clock.seconds()
-    if instance.reactor.frozen:
-        return None
-    other = carrier(tunnel).other.reactor
-    since: list[float | None] = [world.ledger.since(way(other.name, instance.name))]
+def _silent_s(world: World, instance: Instance, tunnel: Tunnel, other: SimReactor) -> float:
+    """For how long nothing can have come, as far as the present silence goes; 0 when something may come now."""
+    since_s = world.ledger.since(way(other.name, instance.name))
     if other.died_s is not None:
-        since.append(other.died_s)
+        since_s = other.died_s if since_s is None else min(since_s, other.died_s)
     elif other.frozen:
-        since.append(world.ledger.since(host(other.name)))
-    known = [one for one in since if one is not None]
-    if not known:
-        return None
+        frozen_s = world.ledger.since(host(other.name))
+        assert frozen_s is not None, other
+        since_s = frozen_s if since_s is None else min(since_s, frozen_s)
+    if since_s is None:
+        return 0.0
     # Whoever slept himself begins to listen when he wakes.
     woke_s = world.woke_s.get(instance.name, 0.0)
-    return now_s - max(min(known), woke_s, tunnel.up_since_s or now_s)
+    now_s = world.clock.seconds()
+    return now_s - max(since_s, woke_s, tunnel.up_since_s or now_s)
 
 
 # -- bounds ----------------------------------------------------------------------------------------------------------------
 
 
-def _bounds(world: World, instance: Instance, tunnel: Tunnel) -> None:
+def _bounds(world: World, instance: Instance, tunnel: Tunnel, connection: SimTransport) -> None:
     """A slow reader costs a bounded buffer."""
     session = tunnel.session
-    sizes = {
-        "link": (carrier(tunnel)._out_bytes, LINK_BYTES),
-        "session": (session.output_bytes, SESSION_BYTES),
-    }
+    if connection.out_bytes > LINK_BYTES:
+        _too_much(world, instance, tunnel, "link", connection.out_bytes)
+    if session.output_bytes > SESSION_BYTES:
+        _too_much(world, instance, tunnel, "session", session.output_bytes)
     for number, stream in tunnel.streams.items():
-        if stream.queued_bytes:
-            sizes[f"stream {number}"] = (stream.queued_bytes, STREAM_BYTES)
+        if stream.queued_bytes > STREAM_BYTES:
+            _too_much(world, instance, tunnel, f"stream {number}", stream.queued_bytes)
         if stream._held:
             held = sum(map(len, stream._held))
             entry = session._streams.get(number)
             # A stream that both sides have finished is known to the tunnel only.
-            size = WINDOW_MAXIMUM_BYTES if entry is None else entry.window.size_bytes
-            sizes[f"what stream {number} holds"] = (held, size)
-    for what, (is_bytes, bound) in sizes.items():
-        if is_bytes > bound:
-            world.wrong(f"{instance.name}, tunnel to {tunnel.peer}: {what} has {is_bytes} bytes")
+            if held > (WINDOW_MAXIMUM_BYTES if entry is None else entry.window.size_bytes):
+                _too_much(world, instance, tunnel, f"what stream {number} holds", held)
+
+
+def _too_much(world: World, instance: Instance, tunnel: Tunnel, what: str, size: int) -> None:
+    world.wrong(f"{instance.name}, tunnel to {tunnel.peer}: {what} has {size} bytes")
 
 
 # -- when all is well ------------------------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ CONNECT_S = 3.0
 #: A way along which nothing has failed for so long must be open, whatever happened before and elsewhere, in seconds: the longest back-off
 #: of a forward service (30 s) and one dial.
 RECOVERY_S = 36.0
-#: A back end that could not be reached is probed so often, and probing takes a moment (`maximum.recovery.interval`, 5 s).
+#: A back end that could not be reached, or found, is probed so often, and probing takes a moment (`maximum.recovery.interval`, 5 s).
 PROBED_S = 6.0
 #: A connection is not blamed for what broke on its way so shortly before it was joined.
 BEFORE_S = 1.0
@@ -198,7 +198,7 @@ class Client:
         world = self._world
         if not world.ledger.clean(host(self.listener.server), self.began_s - PROBED_S):
             return "its back end was broken"
-        if world.strict and world.ledger.clean(NAMES, self.began_s):
+        if world.strict and world.ledger.clean(NAMES, self.began_s - PROBED_S):
             if world.ledger.clean(cut_off(self.listener.host), self.began_s):
                 return None
             return "its listener was cut off"
@@ -219,7 +219,7 @@ class Client:
             and all(ledger.clean(leaving(name), since_s) for name in way.hosts)
             and all(ledger.clean(link(*pair), since_s) for pair in way.links)
             and ledger.clean(link(*way.hosts[-2:]), since_s - PROBED_S)
-            and (ledger.clean(NAMES, since_s) or self._world.knows(way.hosts[-2], way.hosts[-1]))
+            and (ledger.clean(NAMES, since_s - PROBED_S) or self._world.knows(*way.hosts[-2:]))
         )
 
     def _chain_broke(self) -> str | None:

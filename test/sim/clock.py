@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable
+from heapq import heappop, heappush
 from itertools import count
 from typing import Any
 
@@ -16,12 +16,12 @@ from zope.interface import implementer
 class SimCall:
     """Something that is to happen."""
 
-    __slots__ = ("_clock", "_state", "_when", "args", "func", "kwargs", "owner")
+    __slots__ = ("_clock", "_state", "args", "at_s", "func", "kwargs", "owner")
 
-    def __init__(self, clock: SimClock, when: float, owner: Any, func: Callable, args: Any, kwargs: Any):
+    def __init__(self, clock: SimClock, at_s: float, owner: Any, func: Callable, args: Any, kwargs: Any):
         self._clock = clock
-        self._when = when
         self._state = "waiting"
+        self.at_s = at_s
         self.owner = owner
         self.func, self.args, self.kwargs = func, args, kwargs
 
@@ -29,7 +29,7 @@ class SimCall:
         return self._state == "waiting"
 
     def getTime(self) -> float:
-        return self._when
+        return self.at_s
 
     def cancel(self) -> None:
         self._check()
@@ -39,14 +39,18 @@ class SimCall:
         self.func, self.args, self.kwargs = None, (), {}
 
     def reset(self, secondsFromNow: float) -> None:
-        self._check()
-        self._when = self._clock.seconds() + secondsFromNow
-        self._clock.push(self)
+        self._move(self._clock.seconds() + secondsFromNow)
 
     def delay(self, secondsLater: float) -> None:
+        self._move(self.at_s + secondsLater)
+
+    def _move(self, at_s: float) -> None:
         self._check()
-        self._when += secondsLater
-        self._clock.push(self)
+        earlier = at_s < self.at_s
+        self.at_s = at_s
+        if earlier:
+            self._clock.push(at_s, self)
+        # else: its turn comes, and finds that it is later
 
     def run(self) -> None:
         """It happens."""
@@ -55,6 +59,30 @@ class SimCall:
             self.owner.calls.discard(self)
         self.func(*self.args, **self.kwargs)
 
+    def turn(self) -> bool:
+        """
+        Its time has come.
+
+        :returns: whether it happened.
+        """
+        if not self.is_due():
+            return False
+        self._clock.acting = self.owner
+        if self.owner is None:
+            self.run()
+        else:
+            self.owner.due(self)
+        return True
+
+    def is_due(self) -> bool:
+        """Whether it is to happen now; if it was moved, another turn comes."""
+        if self._state != "waiting":
+            return False
+        if self.at_s > self._clock.seconds():
+            self._clock.push(self.at_s, self)
+            return False
+        return True
+
     def _check(self) -> None:
         if self._state == "called":
             raise AlreadyCalled
@@ -62,9 +90,31 @@ class SimCall:
             raise AlreadyCancelled
 
     def __str__(self) -> str:
-        return f"<{self.func} at {self._when:.3f}, {self._state}>"
+        # No addresses of objects: a report is the same when it is replayed.
+        what = getattr(self.func, "__qualname__", type(self.func).__name__)
+        return f"<{what} at {self.at_s:.3f}, {self._state}>"
 
     __repr__ = __str__
+
+
+class SimEvent:
+    """
+    Something that happens in the network: nobody moves or cancels it.
+
+    :param func: what is called.
+    :param args: with what.
+    """
+
+    __slots__ = ("_args", "_clock", "_func")
+
+    def __init__(self, clock: SimClock, func: Callable[..., None], args: tuple[Any, ...]) -> None:
+        self._clock, self._func, self._args = clock, func, args
+
+    def turn(self) -> bool:
+        """It happens."""
+        self._clock.acting = None
+        self._func(*self._args)
+        return True
 
 
 @implementer(IReactorTime)
@@ -74,7 +124,7 @@ class SimClock:
     def __init__(self) -> None:
         # Not 0: a clock that is may hide what forgets to ask for the time.
         self._now = 1000.0
-        self._heap: list[tuple[float, int, SimCall]] = []
+        self._heap: list[tuple[float, int, SimCall | SimEvent]] = []
         self._order = count()
         #: Whose call runs now; None: the world's.
         self.acting: Any = None
@@ -88,15 +138,22 @@ class SimClock:
     def call_for(self, owner: Any, delay: float, func: Callable, args: Any, kwargs: Any) -> SimCall:
         """A call that belongs to a host."""
         assert delay >= 0, delay
-        call = SimCall(self, self._now + delay, owner, func, args, kwargs)
-        self.push(call)
+        at_s = self._now + delay
+        call = SimCall(self, at_s, owner, func, args, kwargs)
+        heappush(self._heap, (at_s, next(self._order), call))
         return call
 
-    def push(self, call: SimCall) -> None:
-        heapq.heappush(self._heap, (call.getTime(), next(self._order), call))
+    def at(self, at_s: float, func: Callable[..., None], *args: Any) -> None:
+        """Something is to happen in the network."""
+        heappush(self._heap, (at_s, next(self._order), SimEvent(self, func, args)))
+
+    def push(self, at_s: float, call: SimCall) -> None:
+        """The turn of a call is to come then."""
+        heappush(self._heap, (max(at_s, self._now), next(self._order), call))
 
     def getDelayedCalls(self) -> list[SimCall]:
-        return [call for when, _, call in self._heap if call.active() and when == call.getTime()]
+        calls = {call: None for _, _, call in sorted(self._heap) if isinstance(call, SimCall)}
+        return [call for call in calls if call.active()]
 
     def step(self, until_s: float) -> bool:
         """
@@ -105,26 +162,20 @@ class SimClock:
         :param until_s: unless it is to happen later than this.
         :returns: whether anything did.
         """
-        while self._heap:
-            when, _, call = self._heap[0]
-            if when > until_s:
-                return False
-            heapq.heappop(self._heap)
-            if call.active() and call.getTime() == when:
-                self._now = max(self._now, when)
-                self.acting = call.owner
-                if call.owner is None:
-                    call.run()
-                else:
-                    call.owner.due(call)
+        heap = self._heap
+        while heap and heap[0][0] <= until_s:
+            self._now, _, call = heappop(heap)
+            if call.turn():
                 return True
         return False
 
     def run(self, seconds: float) -> None:
         """Let time pass."""
         until_s = self._now + seconds
-        while self.step(until_s):
-            pass
+        heap = self._heap
+        while heap and heap[0][0] <= until_s:
+            self._now, _, call = heappop(heap)
+            call.turn()
         self._now = until_s
 
     def run_until(self, condition: Callable[[], Any], timeout_s: float = 60.0) -> float:

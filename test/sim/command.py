@@ -6,26 +6,32 @@ import argparse
 import gc
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from twisted.logger import globalLogBeginner
 
-from test.sim.run import BrokenError, Result, Run
+from test.sim.run import BrokenError, Run, prepare
 
 ROOT = Path(__file__).parents[2]
 #: So many broken runs are explained.
 SHOWN = 10
+#: So many runs are made by one process: it does not look for garbage, and ends before it has too much.
+BATCH = 40
 
 
 def main(arguments: Sequence[str]) -> int:
     """:returns: the exit status: 1 when a run was broken."""
     options = _options(arguments)
+    # An interrupt ends it at once, wherever it is: Twisted would take it for a failure of a callback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     globalLogBeginner.beginLoggingTo([lambda event: None], redirectStandardIO=False, discardBuffer=True)
     if options.seed is not None:
         return _one(options.seed, trace=options.trace)
@@ -69,6 +75,13 @@ class Report:
         self.broken: dict[int, str] = {}
         self.took_s = 0.0
 
+    def add(self, outcome: dict[str, Any]) -> None:
+        """One more run: what it came to, or why it is broken."""
+        if "why" in outcome:
+            self.broken[outcome["seed"]] = outcome["why"]
+        else:
+            self.results.append(outcome)
+
     def __str__(self) -> str:
         kinds = Counter(result["kind"] for result in self.results)
         sums = {
@@ -76,7 +89,9 @@ class Report:
         }
         per_s = (len(self.results) + len(self.broken)) / self.took_s if self.took_s else 0.0
         by_kind = ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items()))
-        lines = [f"{len(self.results)} schedules went well ({by_kind}), {per_s:.1f} schedules/s"]
+        lines = [
+            f"{len(self.results)} schedules went well ({by_kind}) in {self.took_s:.0f} s, {per_s:.1f} schedules/s"
+        ]
         lines.append("{faults} faults, {clients} clients, of whom {served} were served".format(**sums))
         for seed, why in sorted(self.broken.items())[:SHOWN]:
             lines.append(f"seed {seed} is broken: {why}")
@@ -108,13 +123,15 @@ def run_all(schedules: int, *, first: int = 0, jobs: int = 0) -> Report:
         for number in range(jobs)
     ]
     report = Report()
-    for worker in workers:
-        output, _ = worker.communicate()
-        for found in _found(output):
-            if "why" in found:
-                report.broken[found["seed"]] = found["why"]
-            else:
-                report.results.append(found)
+    try:
+        for worker in workers:
+            output, _ = worker.communicate()
+            for line in output.splitlines():
+                report.add(json.loads(line))
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
     report.took_s = time.monotonic() - began_s
     missing = set(range(first, first + schedules)) - {result["seed"] for result in report.results}
     for seed in missing - set(report.broken):
@@ -122,22 +139,33 @@ def run_all(schedules: int, *, first: int = 0, jobs: int = 0) -> Report:
     return report
 
 
-def _found(output: str) -> Iterator[dict[str, Any]]:
-    for line in output.splitlines():
-        yield json.loads(line)
-
-
 def _work(seeds: range) -> None:
-    """A worker process: one line for each run."""
+    """A worker process: it is prepared once, and its children make the runs."""
+    for seed in seeds:
+        prepare(seed)
     gc.collect()
     gc.freeze()
     gc.disable()
+    for begin in range(0, len(seeds), BATCH):
+        child = os.fork()
+        if not child:
+            _run_batch(seeds[begin : begin + BATCH])
+            os._exit(0)
+        os.waitpid(child, 0)
+
+
+def _run_batch(seeds: range) -> None:
+    """One line for each run, as long as somebody waits for them."""
+    parent = os.getppid()
     for seed in seeds:
-        try:
-            result: Result | None = Run(seed).run()
-        except BrokenError as error:
-            print(json.dumps({"seed": seed, "why": str(error)}), flush=True)
-        else:
-            assert result is not None
-            print(json.dumps(result.__dict__), flush=True)
-        gc.collect()
+        if os.getppid() != parent:
+            return
+        print(json.dumps(outcome(seed)), flush=True)
+
+
+def outcome(seed: int) -> dict[str, Any]:
+    """What the run of a seed comes to, for a report."""
+    try:
+        return asdict(Run(seed).run())
+    except BrokenError as error:
+        return {"seed": seed, "why": str(error)}

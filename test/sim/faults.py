@@ -11,7 +11,7 @@ from test.sim.topology import CLOUD_CLIENT, PREM_CLIENT, SERVER_A, SERVER_B
 from test.sim.world import World
 
 #: Seconds that a fault lasts: moments, less than silence takes to be noticed, about as long, longer.
-LASTS_S = (0.05, 0.3, 1.0, 2.5, 3.7, 4.5, 6.0, 9.0)
+LASTS_S = (0.05, 0.3, 1.0, 1.0, 2.5, 2.5, 3.7, 4.5, 6.0, 9.0)
 #: One way, in seconds.
 LATENCIES_S = (0.02, 0.1, 0.3)
 

@@ -16,6 +16,7 @@ Nothing here is random, unless `jitter` draws it: a simulation that draws its fa
 from __future__ import annotations
 
 import errno
+from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
@@ -40,6 +41,8 @@ from test.sim.tcp import Item, Mark, SimConnector, SimPort, SimTransport
 LATENCY_S = 0.0005
 #: A connect that got no answer is sent again after so long, as TCP does.
 SYN_AGAIN_S = 1.0
+#: Bytes that were not acknowledged are sent again after so long.
+SEND_AGAIN_S = 1.0
 #: What a resolver does when no name server answers, unless it is told otherwise (resolv.conf(5)).
 ASK_AGAIN_S = 5.0
 QUESTIONS = 2
@@ -63,7 +66,7 @@ class SimNetwork:
         self._numbers = count()
         self._latencies: dict[tuple[str, str], float] = {}
         self._cuts: set[tuple[str, str]] = set()
-        self._held: dict[tuple[str, str], list[tuple[SimTransport, Item]]] = {}
+        self._held: dict[tuple[str, str], list[tuple[SimTransport, Sequence[Item]]]] = {}
         #: Every TCP connect that was begun: who, and where.
         self.dialled: list[tuple[str, tuple[str, int]]] = []
 
@@ -82,7 +85,25 @@ class SimNetwork:
         if name in self.hosts:
             self.power_off(name)
         reactor = self.hosts[name] = SimReactor(self, name, addresses)
+        self.clock.at(self.clock.seconds() + SEND_AGAIN_S, self._send_again, reactor)
         return reactor
+
+    def _send_again(self, reactor: SimReactor) -> None:
+        """Whoever has sent something to an earlier start of a machine sends it again, and learns that nobody knows of the connection."""
+        for sender in self._connections() if reactor.powered else ():
+            receiver = sender.other
+            is_gone = receiver.reactor.name == reactor.name and not receiver.reactor.powered
+            if (
+                is_gone
+                and sender.waits_for_answer
+                and set(receiver.reactor.addresses) & set(reactor.addresses)
+            ):
+                receiver.tell(Mark.RESET)
+
+    def _connections(self) -> list[SimTransport]:
+        """Every end of a connection that is there."""
+        ends = [transport for reactor in self.hosts.values() for transport in reactor.transports]
+        return sorted(ends, key=lambda one: one.number)
 
     def at(self, address: str) -> SimReactor | None:
         """The host that has an address now."""
@@ -134,19 +155,18 @@ class SimNetwork:
         for pair in sorted(self._cuts):
             if a is None or pair == (a, b) or (both and pair == (b, a)):
                 self._cuts.discard(pair)
-                for receiver, item in self._held.pop(pair, ()):
+                for receiver, items in self._held.pop(pair, ()):
                     # A machine that is gone sends nothing again.
                     if receiver.other.reactor.powered:
-                        self._arrive(pair, receiver, item)
+                        self._arrive(pair, receiver, items)
 
     # -- what travels
     def between(self, a: str, b: str) -> float:
         """How long a packet takes."""
         if a == b:
             return 0.0
-        return self._latencies.get((a, b), self.latency_s) + (
-            self.jitter() if self.jitter is not None else 0.0
-        )
+        latency_s = self._latencies.get((a, b), self.latency_s)
+        return latency_s if self.jitter is None else latency_s + self.jitter()
 
     def next_number(self) -> int:
         """Every connection's end has one: sets of them are gone through in that order."""
@@ -157,17 +177,25 @@ class SimNetwork:
         return (a, b) in self._cuts
 
     def carry(self, sender: SimTransport, item: Item) -> None:
-        """Something of a connection is on its way."""
-        pair = (sender.reactor.name, sender.other.reactor.name)
-        at_s = sender.arrival_s(self.between(*pair))
-        self.clock.callLater(at_s - self.clock.seconds(), self._arrive, pair, sender.other, item)
+        """Something of a connection is on its way: with what was sent before and arrives at the same moment, or by itself."""
+        way = sender.reactor.name, sender.other.reactor.name
+        at_s, items = sender.arrival(self.between(*way))
+        items.append(item)
+        if len(items) == 1:
+            self.clock.at(at_s, self._land, way, sender.other, items)
 
-    def _arrive(self, pair: tuple[str, str], receiver: SimTransport, item: Item) -> None:
+    def _land(self, pair: tuple[str, str], receiver: SimTransport, items: list[Item]) -> None:
+        landed = tuple(items)
+        items.clear()
+        self._arrive(pair, receiver, landed)
+
+    def _arrive(self, pair: tuple[str, str], receiver: SimTransport, items: Sequence[Item]) -> None:
         if pair in self._cuts:
-            self._held.setdefault(pair, []).append((receiver, item))
+            self._held.setdefault(pair, []).append((receiver, items))
         elif receiver.reactor.powered:
-            receiver.arrived(item)
-        elif isinstance(item, bytes):
+            receiver.arrived(items)
+        elif any(isinstance(item, bytes) for item in items):
+            receiver.other.unheard = True
             # Another start of the machine knows nothing of the connection.
             successor = self.hosts.get(receiver.reactor.name)
             if (
@@ -183,14 +211,14 @@ class SimNetwork:
         self.dialled.append((caller.name, place))
         target = self.at(place[0])
         latency_s = self.latency_s if target is None else self.between(caller.name, target.name)
-        self.clock.callLater(latency_s, self._dialled, connector, source, place)
+        self.clock.at(self.clock.seconds() + latency_s, self._dialled, connector, source, place)
 
     def _dialled(self, connector: SimConnector, source: tuple[str, int], place: tuple[str, int]) -> None:
         caller, target = connector.reactor, self.at(place[0])
         if connector.state != "connecting" or not caller.alive:
             return
         if target is None or self.is_cut(caller.name, target.name) or self.is_cut(target.name, caller.name):
-            self.clock.callLater(SYN_AGAIN_S, self._dialled, connector, source, place)
+            self.clock.at(self.clock.seconds() + SYN_AGAIN_S, self._dialled, connector, source, place)
             return
         back_s = self.between(target.name, caller.name)
         port = target.port_for(place)
@@ -242,6 +270,7 @@ class SimReactor:
 
     def __init__(self, network: SimNetwork, name: str, addresses: Sequence[str]) -> None:
         self.network = network
+        self._clock = network.clock
         self.name = name
         self.addresses = tuple(addresses)
         self.alive = True
@@ -252,7 +281,7 @@ class SimReactor:
         self.ports: dict[tuple[str, int], SimPort] = {}
         self.multicast_ports: list[SimMulticastPort] = []
         self.transports: set[SimTransport] = set()
-        self._late: list[SimCall] = []
+        self._late: deque[SimCall] = deque()
         self._next_port = 32768
         self.nameResolver: IHostnameResolver = SimResolver(self)
 
@@ -261,10 +290,10 @@ class SimReactor:
 
     # -- IReactorTime and what goes with it
     def seconds(self) -> float:
-        return self.network.clock.seconds()
+        return self._clock.seconds()
 
     def callLater(self, delay: float, callable: Callable, *args: Any, **kwargs: Any) -> SimCall:  # noqa: A002
-        call = self.network.clock.call_for(self, delay, callable, args, kwargs)
+        call = self._clock.call_for(self, delay, callable, args, kwargs)
         if self.alive:
             self.calls.add(call)
         return call
@@ -283,12 +312,15 @@ class SimReactor:
 
     def due(self, call: SimCall) -> None:
         """Something is to happen in this process now."""
-        if not self.alive:
-            return
-        if self.frozen or self._late:
-            self._late.append(call)
-        else:
+        if self.runs:
             call.run()
+        elif self.alive:
+            self._late.append(call)
+
+    @property
+    def runs(self) -> bool:
+        """Whether the process does at once what it has to do."""
+        return self.alive and not self.frozen and not self._late
 
     def thaw(self) -> None:
         """Go on with what has waited, in its order."""
@@ -298,8 +330,8 @@ class SimReactor:
 
     def _catch_up(self) -> None:
         while self._late and not self.frozen:
-            call = self._late.pop(0)
-            if call.active() and call.getTime() <= self.seconds():
+            call = self._late.popleft()
+            if call.is_due():
                 self.network.clock.acting = self
                 call.run()
 

@@ -23,7 +23,7 @@ from test.sim.traffic import Ending, Script
 from test.sim.world import World
 
 #: Between two looks at what must always be true, in seconds of the simulation.
-LOOK_S = 0.1
+LOOK_S = 0.2
 #: From the start until all is redundant.
 START_S = 6.0
 #: From the last remedy until all is redundant: the longest back-off of a forward service is 30 s, and a dial may take 5 s.
@@ -32,6 +32,10 @@ HEAL_S = 40.0
 STRICT_HEAL_S = 40.0
 #: A client that was served may live so long beyond its script once all is well: a closing leg is reset after 60 s.
 CLIENTS_S = 75.0
+#: Clients that connect while nothing happens any more but that the gateways find each other again: so many of the others.
+FEWER = 0.25
+#: What happens to clients after a remedy is of interest for so long.
+AFTER_S = 1.0
 #: A client that connects when all is well is served within this time.
 WELL_S = 1.0
 #: Stopping may take the grace, the goodbyes and a moment.
@@ -68,13 +72,15 @@ class Run:
     def __init__(self, seed: int, trace: Callable[[str], None] | None = None) -> None:
         self.seed = seed
         self._tracing = trace is not None
-        self.world = World(seed, _topology(seed), trace)
+        self.world = World(seed, topology(seed), trace)
         self._dice = self.world.dice("run")
         self._faults = Faults(self.world, self.world.dice("faults"))
         self._remedies: list[Remedy] = []
         self._numbers = count(1)
         self._client_timer: Any = None
-        self._rate = self._dice.uniform(2, 8)
+        self._rate = self._dice.uniform(2, 7)
+        #: From then on there are fewer clients.
+        self._quiet_s = float("inf")
         self._fault_count = 0
         self.kind = self._dice.choices(("one", "pair", "storm"), (4, 1, 5))[0]
 
@@ -91,9 +97,9 @@ class Run:
             self._mend()
             self._all_is_well()
             self._end()
-        except BaseException as error:
-            if isinstance(error, BrokenError):
-                raise
+        except BrokenError:
+            raise
+        except Exception as error:
             raise BrokenError(f"{error!r} at {self.world.now_s:.3f} s") from error
         finally:
             globalLogPublisher.removeObserver(self._hear)
@@ -137,7 +143,8 @@ class Run:
     def _one_by_one(self) -> None:
         """One fault at a time, or one on each side."""
         self.world.strict = True
-        for _ in range(self._dice.randint(2, 4)):
+        for _ in range(self._dice.choice((2, 2, 3, 4))):
+            self._quiet_s = float("inf")
             fault = self._faults.pair() if self.kind == "pair" else self._faults.one()
             self._fault_count += 1
             remedy = fault.begin()
@@ -146,6 +153,7 @@ class Run:
             self._remedies.remove(remedy)
             remedy()
             mended_s = self.world.now_s
+            self._quiet_s = mended_s + AFTER_S
             self._until(lambda: next(checks.missing(self.world), ""), STRICT_HEAL_S)
             self.world.say(f"all is redundant after {self.world.now_s - mended_s:.1f} s")
             self._pass(self._dice.choice((0.0, 0.5, 2.0)))
@@ -153,7 +161,7 @@ class Run:
 
     def _storm(self) -> None:
         """Faults at any time."""
-        ends_s = self.world.now_s + self._dice.uniform(6, 20)
+        ends_s = self.world.now_s + self._dice.uniform(6, 12)
         mean_s = self._dice.choice((0.3, 1.0, 2.0))
         while self.world.now_s < ends_s:
             self._pass(self._dice.expovariate(1 / mean_s))
@@ -173,6 +181,7 @@ class Run:
         for remedy in outstanding(self._remedies):
             remedy()
         mended_s = self.world.now_s
+        self._quiet_s = mended_s + AFTER_S
         self.world.say("all is mended")
         if not self.world.ledger.clean(NAMES, self.world.clock.seconds() - ASK_AGAIN_S):
             # Whoever asks when nobody answers asks again so much later.
@@ -235,7 +244,8 @@ class Run:
 
     def _next_client(self) -> None:
         world, dice = self.world, self._dice
-        self._client_timer = world.clock.callLater(dice.expovariate(self._rate), self._next_client)
+        rate = self._rate * FEWER if world.now_s > self._quiet_s else self._rate
+        self._client_timer = world.clock.callLater(dice.expovariate(rate), self._next_client)
         listener = dice.choice(world.topology.listeners)
         if world.instances[listener.host].serving or dice.random() < 0.2:
             world.connect(listener, self._script(dice.choice(tuple(Ending))))
@@ -245,17 +255,17 @@ class Run:
         kind = dice.random()
         sizes = {"up_bytes": dice.randrange(2, 3000), "down_bytes": dice.randrange(2, 3000)}
         more: dict[str, Any] = {}
-        if kind < 0.15:
+        if kind < 0.06:
             sizes = {"up_bytes": dice.randrange(2, 200_000), "down_bytes": dice.randrange(2, 200_000)}
-        elif kind < 0.18:
+        elif kind < 0.08:
             slow = dice.choice(("client_slow_s", "server_slow_s"))
             sizes = {
                 slow.replace("client_slow_s", "down_bytes").replace("server_slow_s", "up_bytes"): 1_000_000
             }
             sizes = {"up_bytes": 2, "down_bytes": 2, **sizes}
             more = {slow: dice.choice((0.5, 2.0))}
-        elif kind < 0.35:
-            more = {"pieces": dice.randint(2, 20), "gap_s": dice.uniform(0.05, 0.4)}
+        elif kind < 0.25:
+            more = {"pieces": dice.randint(2, 10), "gap_s": dice.uniform(0.1, 0.8)}
         return Script(number=next(self._numbers), ending=ending, **sizes, **more)
 
     # -- the log ------------------------------------------------------------------------------------------------------------
@@ -270,15 +280,23 @@ class Run:
             self.world.wrong(f"logged: {formatEvent(event)}")
         elif self._tracing and "took" not in event:
             acting = self.world.clock.acting
-            self.world.say(f"    {getattr(acting, 'name', '')}: {formatEvent(event)}")
+            self.world.note(f"    {getattr(acting, 'name', '')}: {formatEvent(event)}")
 
 
-def _topology(seed: int) -> Topology:
+def prepare(seed: int) -> None:
+    """Read the files that the run of a seed needs."""
+    drawn = topology(seed)
+    for node in drawn.nodes:
+        drawn.config(node)
+
+
+def topology(seed: int) -> Topology:
+    """What the schedule of a seed happens to."""
     dice = random.Random(f"{seed} topology")
     own, shared = dice.choice(((True, False), (False, True), (True, True)))
     return Topology(
-        clouds=dice.choice((2, 2, 3)),
-        agents=dice.choice((2, 2, 3)),
+        clouds=dice.choice((2, 2, 2, 3)),
+        agents=dice.choice((2, 2, 2, 3)),
         own_names=own,
         shared_name=shared,
         multicast=dice.random() < 0.5,

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 WINDOW_BYTES = 262_144
 #: What one read takes.
 READ_BYTES = 65_536
+#: The other end is told that so much was read.
+ACKNOWLEDGE_BYTES = WINDOW_BYTES // 4
 
 
 def tcp_address(host: str, port: int) -> IPv4Address | IPv6Address:
@@ -74,10 +76,16 @@ class SimTransport:
         self.protocol: Any = None
         self.connected = True
         self._out: deque[bytes] = deque()
-        self._out_bytes = 0
+        self.out_bytes = 0
         self._in: deque[bytes | Mark] = deque()
         self._under_way = 0
+        #: The last that was sent, and when it arrives.
         self._arrives_s = 0.0
+        self._flight: list[Item] = []
+        #: Bytes of ours came to a machine that is gone.
+        self.unheard = False
+        #: Read, and not told to the other end yet.
+        self._unacknowledged = 0
         self._reading = True
         self._read_scheduled = False
         self._write_closing = False
@@ -107,12 +115,17 @@ class SimTransport:
         assert isinstance(data, bytes), type(data)
         if not data or not self.connected or self._write_closing or self.disconnecting:
             return
-        for start in range(0, len(data), READ_BYTES):
-            self._out.append(data[start : start + READ_BYTES])
-        self._out_bytes += len(data)
+        if len(data) <= READ_BYTES:
+            self._out.append(data)
+        else:
+            self._out.extend(data[start : start + READ_BYTES] for start in range(0, len(data), READ_BYTES))
+        self.out_bytes += len(data)
         self._send()
-        full = self._out_bytes > self.bufferSize and not self._producer_paused
-        if self._producer is not None and self._streaming and full:
+        if self._producer is None:
+            return
+        if not self._streaming:
+            self.reactor.callLater(0, self._check_sent)
+        elif self.out_bytes > self.bufferSize and not self._producer_paused:
             self._producer_paused = True
             self._producer.pauseProducing()
 
@@ -193,7 +206,7 @@ class SimTransport:
         """Put on its way what the other end's window has room for."""
         while self._out and self._under_way < WINDOW_BYTES:
             piece = self._out.popleft()
-            self._out_bytes -= len(piece)
+            self.out_bytes -= len(piece)
             self._under_way += len(piece)
             self.reactor.network.carry(self, piece)
 
@@ -201,17 +214,25 @@ class SimTransport:
         """Let the other machine know."""
         self.reactor.network.carry(self, mark)
 
-    def arrival_s(self, latency_s: float) -> float:
-        """When something that is sent now arrives: never before what was sent earlier."""
-        self._arrives_s = max(self._arrives_s, self.reactor.seconds() + latency_s)
-        return self._arrives_s
+    @property
+    def waits_for_answer(self) -> bool:
+        """Whether the kernel has something to send again, or to ask when it may."""
+        return self.unheard or self.out_bytes > 0
+
+    def arrival(self, latency_s: float) -> tuple[float, list[Item]]:
+        """:returns: when something that is sent now arrives, never before what was sent earlier; and what arrives at the same moment."""
+        at_s = self.reactor.seconds() + latency_s
+        if at_s > self._arrives_s:
+            self._arrives_s = at_s
+            self._flight = []
+        return self._arrives_s, self._flight
 
     def _check_sent(self) -> None:
         """What was to be sent is gone: let the producer go on, or close."""
         if not self.connected or self._aborting:
             return
         waits = self._producer_paused or not self._streaming
-        if self._producer is not None and waits and self._out_bytes <= self.bufferSize // 2:
+        if self._producer is not None and waits and self.out_bytes <= self.bufferSize // 2:
             self._producer_paused = False
             self._producer.resumeProducing()
         if self._out or not self.connected:
@@ -232,23 +253,31 @@ class SimTransport:
     def _taken(self, size: int) -> None:
         """The other end has read: there is room."""
         self._under_way -= size
-        self._send()
-        self.reactor.callLater(0, self._check_sent)
+        if self._out:
+            self._send()
+            self.reactor.callLater(0, self._check_sent)
 
     # -- receiving, called by the network
-    def arrived(self, item: Item) -> None:
+    def arrived(self, items: Sequence[Item]) -> None:
         """Something has come to this machine; the process is told when it runs."""
         if not self.connected:
-            if isinstance(item, bytes):
+            if any(isinstance(item, bytes) for item in items):
                 self.tell(Mark.RESET)
             return
-        if isinstance(item, int):
-            self._taken(item)
+        for item in items:
+            if isinstance(item, int):
+                self._taken(item)
+            else:
+                self._in.append(item)
+                if item is Mark.RESET:
+                    self._reading = True
+        if not self._in or self._read_scheduled or self.protocol is None:
             return
-        self._in.append(item)
-        if item is Mark.RESET:
-            self._reading = True
-        self._schedule_read()
+        if self.reactor.runs:
+            self.reactor.network.clock.acting = self.reactor
+            self._read()
+        else:
+            self._schedule_read()
 
     def _schedule_read(self) -> None:
         if not self._read_scheduled and self._in and self.connected and self.protocol is not None:
@@ -277,7 +306,10 @@ class SimTransport:
             piece = self._in.popleft()
             assert isinstance(piece, bytes)
             data += piece
-        self.reactor.network.carry(self, len(data))
+        self._unacknowledged += len(data)
+        if self._unacknowledged >= ACKNOWLEDGE_BYTES:
+            self.reactor.network.carry(self, self._unacknowledged)
+            self._unacknowledged = 0
         if self.disconnecting:
             return
         try:

@@ -372,6 +372,19 @@ class FaultTests(NetworkCase):
         self.network.run(0.1)
         self.assertIs(dialled.failed, ConnectionRefusedError)
 
+    def test_power_is_back(self) -> None:
+        """Who has sent something to a machine without power is told when it is back, who has not may wait for ever."""
+        near, _ = self.connect()
+        silent = Dialled()
+        self.a.connectTCP("10.0.0.2", 80, silent)
+        self.network.run(0.1)
+        self.network.power_off("b")
+        near.transport.write(b"hello?")
+        self.network.run(5)
+        self.network.host("b", "10.0.0.2")
+        self.network.run(30)
+        self.assertEqual((near.lost, silent.protocol.lost), (ConnectionLost, None))
+
     def test_power_off(self) -> None:
         """A machine that loses power says nothing; when it is back it resets what it does not know."""
         near, far = self.connect()
@@ -381,7 +394,7 @@ class FaultTests(NetworkCase):
         self.assertEqual((near.lost, far.lost), (None, None))
         self.network.host("b", "10.0.0.2")
         near.transport.write(b"hello?")
-        self.network.run(1)
+        self.network.run(0.5)
         self.assertIs(near.lost, ConnectionLost)
 
     def test_freeze(self) -> None:

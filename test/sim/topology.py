@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from kwic.config.model import GatewayConfig
 from kwic.config.reader import read_text
@@ -96,7 +96,7 @@ class Topology:
             "members.example.com": clouds,
         }
 
-    @property
+    @cached_property
     def listeners(self) -> tuple[Listener, ...]:
         """Every place where clients connect."""
         return tuple(self._listeners())

@@ -16,6 +16,7 @@ from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
 from kwic.transport.relay import Relay
+from kwic.transport.remembered_names import RememberingResolver
 from test.sim.client import Client
 from test.sim.instance import Instance, peer_host
 from test.sim.ledger import NAMES, Ledger, cut_off, host, leaving, link, way
@@ -67,6 +68,9 @@ class World:
         #: When an instance was started or went on, last.
         self.woke_s: dict[str, float] = {}
         self._cuts: dict[tuple[str, str], int] = {}
+        self._hosts = {topology.address(node): node for node in topology.nodes}
+        #: The names that each instance remembered when the name servers failed last.
+        self._known: dict[str, set[str]] = {}
         self._back_ends: dict[str, Any] = {}
         for name in (CLOUD_CLIENT, PREM_CLIENT):
             self.network.host(name, topology.address(name))
@@ -95,10 +99,13 @@ class World:
 
     def say(self, text: str) -> None:
         """Add a line to the timeline."""
-        line = f"{self.now_s:9.4f}  {text}"
-        self._digest.update(line.encode())
+        self._digest.update(f"{self.now_s:9.4f}  {text}".encode())
+        self.note(text)
+
+    def note(self, text: str) -> None:
+        """Add a line that is there for the reader only."""
         if self._trace is not None:
-            self._trace(line)
+            self._trace(f"{self.now_s:9.4f}  {text}")
 
     @property
     def digest(self) -> str:
@@ -243,14 +250,21 @@ class World:
 
     def names_fail(self, resolve_s: float | None, *, unknown: bool = False) -> None:
         """The name servers answer late, or not at all, or know nothing."""
+        if not self.ledger.is_broken(NAMES):
+            self._known = {name: self._remembered(name) for name in self.instances}
         self.ledger.broke(NAMES)
         self.network.resolve_s = resolve_s
         self.network.names = {} if unknown else self.topology.names
 
     def knows(self, name: str, wanted: str) -> bool:
-        """Whether an instance could find a host's address in its memory."""
-        remembered = self.instances[name].reactor.nameResolver._remembered  # type: ignore[attr-defined]
-        return any(key[0] == wanted for key in remembered)
+        """Whether an instance could find a host's address in its memory when the name servers failed last, and since then."""
+        return wanted in self._known.get(name, set()) & self._remembered(name)
+
+    def _remembered(self, name: str) -> set[str]:
+        resolver = self.instances[name].reactor.nameResolver
+        return (
+            {key[0] for key in resolver._remembered} if isinstance(resolver, RememberingResolver) else set()
+        )
 
     def names_work(self) -> None:
         """They are well again."""
@@ -284,10 +298,7 @@ class World:
 
     def host_at(self, address: IAddress) -> str:
         """Whose address it is."""
-        for name in self.topology.nodes:
-            if self.topology.address(name) == address.host:  # type: ignore[attr-defined]
-                return name
-        raise AssertionError(address)
+        return self._hosts[address.host]  # type: ignore[attr-defined]
 
     # -- the clients
     def connect(self, listener: Listener, script: Script) -> Client:
