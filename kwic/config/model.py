@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from ipaddress import ip_address
 from pathlib import Path
 
 from kwic.config.problem import Place, Problem
@@ -102,6 +103,14 @@ class Address:
     def is_etcd(self) -> bool:
         """Whether it is a server of an etcd, with TLS or without."""
         return self.scheme in ETCD_SCHEMES
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether its host is this machine's own for certain."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
 
     @property
     def authority(self) -> str:

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from kwic.config.address import SCHEMES
-from kwic.config.ends import End, ends
+from kwic.config.ends import End, address_socket, ends
 from kwic.config.listen import WILDCARDS, listeners
-from kwic.config.model import Address, Cluster, GatewayConfig, TlsOptions, VerifyClient
+from kwic.config.members import balanced, balancer_addresses, check_members
+from kwic.config.model import Address, GatewayConfig, TlsOptions, VerifyClient
 from kwic.config.problem import Place, Problem, Severity
+from kwic.config.service_types import BALANCER
 from kwic.config.words import closest, listed, shown
 
-BALANCER = "balancer"
 _NO_SUCH_NAME = "write the same name on both sides"
 
 
@@ -174,18 +175,29 @@ def services_are_there(sides: Sides) -> Iterator[Problem]:
         near = [
             (other, what)
             for other, what in near
-            if _is_slip(seat.end.address, what, other.end.address in reached)
+            if _is_slip(seat.end.address, other.end.address, what, other.end.address in reached)
         ]
         for other, what in sorted(near, key=lambda pair: pair[0].end.address in reached)[:1]:
             message = f"{seat} dials {seat.end.address}, and {other} is at {other.end.address}"
-            yield Problem(place=seat.end.place, message=message, hint=f"write the same {what} on both sides")
+            # Something else may be at a plain port of the same machine.
+            is_sure = seat.end.address.is_websocket or what != "port"
+            yield Problem(
+                place=seat.end.place,
+                message=message,
+                hint=f"write the same {what} on both sides",
+                severity=Severity.ERROR if is_sure else Severity.WARNING,
+            )
 
 
-def _is_slip(address: Address, what: str, is_reached: bool) -> bool:
+def _is_slip(dialled: Address, served: Address, what: str, is_reached: bool) -> bool:
     """Whether an address that differs in one thing from a served one was meant to be that one."""
-    if not address.is_websocket:
-        return what == "scheme"
-    return what in {"scheme", "port", "path"} or (what == "host" and address.path != "/" and not is_reached)
+    if dialled.is_websocket:
+        return what in {"scheme", "port", "path"} or (
+            what == "host" and dialled.path != "/" and not is_reached
+        )
+    # Something else may be at another port of an interface, or of this machine.
+    is_same_host = dialled.host == served.host and not served.is_loopback
+    return what == "scheme" or (what == "port" and is_same_host and not is_reached)
 
 
 def certificates_can_be_shown(sides: Sides) -> Iterator[Problem]:
@@ -216,10 +228,28 @@ def encryption_agrees(sides: Sides) -> Iterator[Problem]:
             )
 
 
+def sockets_match(sides: Sides) -> Iterator[Problem]:
+    """Who is dialled at another port than that of the address listens there."""
+    for seat, other in sides.met:
+        mine, theirs = seat.end.socket, other.end.socket
+        if (
+            mine != address_socket(seat.end.address)
+            and theirs == address_socket(other.end.address)
+            and mine.host == theirs.host
+            and mine.port != theirs.port
+        ):
+            yield Problem(
+                place=_option_place(seat.end, "http.transport", "ssl.transport"),
+                message=f"{seat} dials {seat.end.address} at {mine}, and {other} listens at {theirs}",
+                hint="make sure that something leads from the one to the other, or write the same port on both sides",
+                severity=Severity.WARNING,
+            )
+
+
 def balancers_work(sides: Sides) -> Iterator[Problem]:
     """Balancers have members, members have balancers, and clients follow redirects."""
-    members = {balance for config in sides.configs for balance in _balanced(config)}
-    offered = {accept for config in sides.configs for accept in _balancer_addresses(config)}
+    members = {balance for config in sides.configs for balance in balanced(config)}
+    offered = {accept for config in sides.configs for accept in balancer_addresses(config)}
     for config in sides.configs:
         for service in config.services:
             if service.type == BALANCER and members.isdisjoint(service.accepts):
@@ -244,11 +274,8 @@ def balancers_work(sides: Sides) -> Iterator[Problem]:
 
 
 def clusters_form(sides: Sides) -> Iterator[Problem]:
-    """Instances with a balancer in common are in one cluster and look for each other in one place."""
-    for first, second in combinations(sides.configs, 2):
-        mine, theirs = ({*_balancer_addresses(config), *_balanced(config)} for config in (first, second))
-        if not mine.isdisjoint(theirs):
-            yield from _clusters_differ(first, second)
+    """Instances that serve the same clients are in one cluster and find each other."""
+    yield from check_members(sides.configs)
 
 
 Check = Callable[[Sides], Iterator[Problem]]
@@ -260,6 +287,7 @@ CHECKS: tuple[Check, ...] = (
     services_are_there,
     certificates_can_be_shown,
     encryption_agrees,
+    sockets_match,
     balancers_work,
     clusters_form,
 )
@@ -323,42 +351,3 @@ def _has_default_port(address: Address) -> bool:
 
 def _option_place(end: End, *names: str) -> Place:
     return next((end.options.places[name] for name in names if name in end.options.places), end.place)
-
-
-def _balancer_addresses(config: GatewayConfig) -> set[Address]:
-    return {accept for service in config.services if service.type == BALANCER for accept in service.accepts}
-
-
-def _balanced(config: GatewayConfig) -> set[Address]:
-    return {balance for service in config.services for balance in service.balances}
-
-
-def _clusters_differ(first: GatewayConfig, second: GatewayConfig) -> Iterator[Problem]:
-    """Two instances that should be members of one cluster."""
-    if first.cluster is None or second.cluster is None:
-        lonely = first if first.cluster is None else second
-        place = next(
-            service.place for service in lonely.services if service.balances or service.type == BALANCER
-        )
-        message = (
-            f"{first.file} and {second.file} have a balancer in common, and {lonely.file} has no <cluster>"
-        )
-        yield Problem(place=place, message=message, hint="add the same <cluster> to both")
-        return
-    if first.cluster.name != second.cluster.name:
-        names = f"{shown(first.cluster.name)} and {shown(second.cluster.name)}"
-        message = (
-            f"{first.file} and {second.file} have a balancer in common, and their clusters are called {names}"
-        )
-        yield Problem(place=second.cluster.place, message=message, hint="give both the same <name>")
-    mine, theirs = _groups(first.cluster), _groups(second.cluster)
-    if mine and theirs and mine.isdisjoint(theirs):
-        message = f"{first.file} and {second.file} look for members in different groups"
-        hint = f"{listed(sorted(mine | theirs), 'and')}: use one of them"
-        yield Problem(place=second.cluster.connect_places[0], message=message, hint=hint)
-
-
-def _groups(cluster: Cluster) -> set[str]:
-    """:returns: where a cluster looks for members, if that is in multicast groups and nowhere else."""
-    groups = {str(address) for address in cluster.connects if address.scheme == "udp"}
-    return groups if len(groups) == len(cluster.connects) else set()

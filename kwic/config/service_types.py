@@ -9,6 +9,7 @@ from enum import Enum
 from kwic.config.reading import Named
 from kwic.config.units import count_from, one_of, parse_size, parse_time_s
 
+BALANCER = "balancer"
 STREAMS = ("tcp", "ssl", "ws", "wss")
 MOST_TUNNELS = 64
 """To one address of the other side: more share no more bandwidth, and each costs memory on both sides."""
@@ -58,7 +59,7 @@ TYPES: Mapping[str, ServiceType] = {
         accepts=STREAMS,
         properties={"repeat": Named(parse=count_from(1, MOST_REPEATS), attribute="repeat")},
     ),
-    "balancer": ServiceType(accepts=("ws", "wss"), is_balanced=False),
+    BALANCER: ServiceType(accepts=("ws", "wss"), is_balanced=False),
 }
 
 REFUSED_TYPES: Mapping[str, str] = {

@@ -206,7 +206,7 @@ def etcd_account(config: GatewayConfig) -> Iterator[Problem]:
     elif not servers:
         yield warning(cluster.place, "kwic:etcd-user has no effect: no <connect> names an etcd")
     for address, place in servers:
-        if not address.secure and not _is_loopback(address.host):
+        if not address.secure and not address.is_loopback:
             yield warning(
                 place,
                 f"the password of etcd goes to {address} in clear",
@@ -377,14 +377,6 @@ def _place_of(address: Address, addresses: tuple[Address, ...], places: tuple[Pl
 def _etcd_servers(cluster: Cluster) -> list[tuple[Address, Place]]:
     found = zip(cluster.connects, cluster.connect_places, strict=True)
     return [(address, place) for address, place in found if address.is_etcd]
-
-
-def _is_loopback(host: str) -> bool:
-    """Whether a host is loopback for certain."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _may_be_loopback(address: Address) -> bool:

@@ -97,6 +97,19 @@ class OneFileTests(SynchronousTestCase):
         (found,) = said(cloud, onprem)
         self.assertIn("leaves it to something in between", found)
 
+    def test_members_without_a_balancer(self) -> None:
+        """Who takes tunnels for one name in clusters of one name should find each other; others need not."""
+        cluster = "<cluster><name>{}</name><accept>tcp://127.0.0.1:{}</accept><connect>udp://224.0.0.{}:1</connect></cluster>"
+        tunnel = reverse("ws://cloud/kwic")
+        nodes = [
+            read(proxy(connect="pipe://a", connect_options=tunnel), cluster.format(name, number, number))
+            for name, number in (("c", 1), ("c", 2), ("other", 3))
+        ]
+        agent = read(proxy("pipe://a", accept_options=tunnel), cluster.format("c", 4, 4))
+        self.assertEqual(said(nodes[0], nodes[2], agent), [])
+        (found,) = said(nodes[0], nodes[1], agent)
+        self.assertIn("look for members in different groups", found)
+
     def test_client_at_a_tunnel(self) -> None:
         """A plain WebSocket client does not meet a tunnel, though it dials the same address."""
         tunnel = reverse("wss://cloud/kwic", socks_ssl_verify__client="required")

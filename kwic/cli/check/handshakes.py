@@ -10,8 +10,9 @@ from kwic.cli.check.certificates import Instance
 from kwic.config.ends import Side
 from kwic.config.listen import WILDCARDS, listeners
 from kwic.config.model import Address, Service, VerifyClient
-from kwic.config.pair import BALANCER, Seat, Sides
+from kwic.config.pair import Seat, Sides
 from kwic.config.problem import Place, Problem, Severity, refusal
+from kwic.config.service_types import BALANCER
 from kwic.config.words import listed, shown
 from kwic.errors import SetupError
 from kwic.transport.certificates import PeerIdentity, subject
