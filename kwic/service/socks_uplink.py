@@ -21,11 +21,13 @@ from kwic.policy.backoff import Backoff
 from kwic.service.complaints import Complaints
 from kwic.service.context import Context
 from kwic.service.path import Path
+from kwic.service.peer import STABLE_S
 from kwic.service.socks_path import AskingPath
 from kwic.service.switchboard import Destination, Switchboard
 from kwic.service.watch import Watched
 from kwic.transport.addresses import AddressLookup
 from kwic.transport.connect_error import explain
+from kwic.transport.ending import explain_end
 from kwic.transport.leg import Leg
 from kwic.transport.socks_leg import SocksOpener
 from kwic.transport.tls import peer_identity
@@ -250,6 +252,7 @@ class Wait:
         self._backoff = Backoff(uplink.draw, maximum_s=uplink.retry_maximum_s)
         self._opener: SocksOpener | None = None
         self._attempt: Deferred[Any] | None = None
+        #: Until the next attempt, or until the connection counts as up.
         self._timer: Any = None
         self._stopped = False
         self._complaints = Complaints()
@@ -267,8 +270,7 @@ class Wait:
     def stop(self) -> None:
         """Give up. A client that came stays."""
         self._stopped = True
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        self._cancel()
         opener, self._opener, self.registered = self._opener, None, False
         if opener is not None:
             opener.on_lost = None
@@ -290,6 +292,14 @@ class Wait:
 
     def _registered(self) -> None:
         self.registered = True
+        self._timer = self._uplink.clock.callLater(STABLE_S, self._stands)
+
+    def _stands(self) -> None:
+        self._timer = None
+        self._works()
+
+    def _works(self) -> None:
+        """Clients can come, or one has been served: the back-off starts anew."""
         self._backoff.reset()
         if self._complaints.settle():
             self.log.info("{where} takes the name {name} again", where=self._label, name=self._name)
@@ -297,7 +307,9 @@ class Wait:
     def _answered(self, opener: SocksOpener, rep: Rep) -> None:
         """A client came, or the name was refused."""
         self._opener, self.registered = None, False
+        self._cancel()
         if rep is Rep.SUCCEEDED:
+            opener.on_served = self._works
             self.start()
             self._uplink.client_came(opener)
         else:
@@ -312,13 +324,25 @@ class Wait:
     def _lost(self, leg: Leg, reason: Failure) -> None:
         """There is no connection any more."""
         was_registered, self._opener, self.registered = self.registered, None, False
-        if was_registered:
-            self._again("")
-        else:
+        if not was_registered:
             self._failed(reason)
+        elif self._cancel():
+            self._again(
+                f"{self._label} takes the name {self._name} and does not keep it: {explain_end(reason)}"
+            )
+        else:
+            self._again("")
 
     def _again(self, error: str) -> None:
         """Dial again when the back-off says so; say each reason once."""
         if error and self._complaints.is_new(error):
             self.log.warn("{error}; dialling again until it answers", error=error)
         self._timer = self._uplink.clock.callLater(self._backoff.next(), self.start)
+
+    def _cancel(self) -> bool:
+        """:returns: whether there was a timer."""
+        timer, self._timer = self._timer, None
+        if timer is None or not timer.active():
+            return False
+        timer.cancel()
+        return True

@@ -251,6 +251,8 @@ class SocksOpener(Leg):
         super().__init__()
         self.command = command
         self.name = name
+        #: Called when the client that came for the registered name has reached its server.
+        self.on_served: Callable[[], None] = lambda: None
         self._clock = clock
         self._on_reply = on_reply
         self._on_registered = on_registered
@@ -323,6 +325,7 @@ class SocksOpener(Leg):
     def accept(self) -> Leg:
         """The name was reached: the connection as a leg."""
         self.on_lost = None
+        self.on_served()
         return self
 
     def refuse(self, rep: Rep) -> None:

@@ -344,6 +344,75 @@ class StrangeCloudTests(GatewayCase):
         self.is_reset(peer)
 
 
+class Fickle(Talker):
+    """A cloud that registers the name, and resets the connection after a while."""
+
+    keeps_s = 0.1
+
+    def dataReceived(self, data: bytes) -> None:
+        super().dataReceived(data)
+        if self.heard == GREETING:
+            self.say(METHOD)
+        elif self.heard == GREETING + BIND:
+            self.say(b"\x05\x00\x00" + NOWHERE)
+            self.registered()
+
+    def registered(self) -> None:
+        self.transport.reactor.callLater(self.keeps_s, self.transport.abortConnection)
+
+
+class Generous(Fickle):
+    """A cloud that has a client at once, and closes the connection once that was answered."""
+
+    def registered(self) -> None:
+        self.say(b"\x05\x00\x00" + packed(USER, 4711) + b"hello")
+
+    def dataReceived(self, data: bytes) -> None:
+        super().dataReceived(data)
+        if self.heard.endswith(b"hello"):
+            self.transport.abortConnection()
+
+
+class FickleCloudTests(GatewayCase):
+    """Our agent dials a cloud that does not keep it. Each wait is as long as the back-off allows."""
+
+    def run_agent(self) -> None:
+        self.serve("server-a", "10.0.1.9", 9)
+        self.cloud = self.serve("cloud", CLOUD, 1080, Fickle)
+        self.start("onprem", ONPREM, onprem(), random=lambda: 1.0)
+
+    def dials(self, seconds: float) -> int:
+        """How often the agent dials in a time."""
+        before = len(self.cloud.talkers)
+        self.run_for(seconds)
+        return len(self.cloud.talkers) - before
+
+    def test_dropped_at_once(self) -> None:
+        """To be registered and dropped is no success: 0.5, 1, 2 … s go by between two attempts, and the operator is told once."""
+        self.run_agent()
+        self.assertEqual(self.dials(60), 7)
+        line = "tcp://cloud:1080 takes the name serviceA and does not keep it: "
+        self.assertEqual(len(self.warnings(line)), 1, self.lines("serviceA"))
+
+    def test_kept_for_a_while(self) -> None:
+        """A connection that has been up for a second starts the back-off anew."""
+        self.run_agent()
+        self.run_for(40)
+        self.patch(Fickle, "keeps_s", 1.5)
+        self.run_for(30)
+        self.assertIn(self.dials(60), range(28, 31))
+        self.assertEqual(len(self.lines("tcp://cloud:1080 takes the name serviceA again")), 1)
+
+    def test_client_served(self) -> None:
+        """So does a client that was served, however soon it came."""
+        self.run_agent()
+        self.run_for(40)
+        self.cloud._kind = Generous
+        self.wait(lambda: len(self.cloud.talkers) > 20, 40)
+        self.cloud._kind = Fickle
+        self.assertEqual(self.dials(7), 4)
+
+
 class ForwardTests(GatewayCase):
     """The clients' side dials."""
 
