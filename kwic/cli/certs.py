@@ -10,7 +10,7 @@ from pathlib import Path
 
 from twisted.python import usage
 
-from kwic.cli.config_options import options_first
+from kwic.cli.config_options import VerbOptions, options_first
 from kwic.errors import SetupError
 from kwic.transport.demo_pki import (
     CLOUD,
@@ -32,14 +32,19 @@ _COMMON_NAME_LIMIT = 64  # X.520
 _FORMATS = {store_format.value.lower(): store_format for store_format in StoreFormat}
 
 
-class ShowOptions(usage.Options):
+class ShowOptions(VerbOptions):
     """The words after `kwic certs show`."""
 
     synopsis = "kwic certs show STORE [--password-file FILE]"
-    longdesc = (
-        "Prints what a keystore or truststore holds: names, issuer, validity, usage and fingerprint of each certificate, "
-        "never a private key. STORE may be JKS, JCEKS, PKCS12, PEM, or a directory of PEM files; the format is found by "
-        "looking. Exit status 1 when it cannot be opened or a certificate in it does not hold today."
+    about = """\
+Prints what a keystore or truststore holds: names, issuer, validity, usage and fingerprint of each
+certificate, never a private key. STORE may be JKS, JCEKS, PKCS12, PEM, or a directory of PEM files; the
+format is found by looking.
+Exit status: 0 done, 1 it cannot be opened or a certificate in it does not hold today, 2 called wrongly.
+"""
+    examples = (
+        ("kwic certs show x509/stores/keystore-cloud.jceks", "its password is in keystore-cloud.pw"),
+        ("kwic certs show gateway.p12 --password-file secret", "its password is somewhere else"),
     )
 
     optParameters = [
@@ -57,20 +62,25 @@ class ShowOptions(usage.Options):
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """As its base, but options may also stand behind the store."""
-        super().parseOptions(options_first(self, options or ()))
+        super().parseOptions(options_first(self, options))
 
 
-class Options(usage.Options):
+class Options(VerbOptions):
     """The words after `kwic certs`."""
 
     synopsis = "kwic certs DIR [options]\n       kwic certs show STORE [--password-file FILE]"
-    longdesc = (
-        "Makes everything that a trial with TLS needs, in DIR: a CA for servers, a CA for clients, a certificate for the "
-        "cloud gateways, one for each on-prem side, and the stores that the KWIC tutorials name, each with its password "
-        "next to it: DIR/stores/keystore-cloud.jceks, truststore-cloud.jceks (holds the client CA), keystore-onprem.jceks, "
-        "truststore-onprem.jceks (holds the server CA). Not for production: the private keys of the CAs lie in "
-        "DIR/ca/private. Exit status: 0 done, 1 something is in the way, 2 wrong usage. "
-        "'kwic certs show --help' tells about looking into a store."
+    about = """\
+Makes everything that a trial with TLS needs, in DIR: a CA for servers, a CA for clients, a certificate for
+the cloud gateways, one for each on-prem side, and the stores that the KWIC tutorials name, each with its
+password next to it: DIR/stores/keystore-cloud.jceks, truststore-cloud.jceks (holds the client CA),
+keystore-onprem.jceks, truststore-onprem.jceks (holds the server CA). Not for production: the private keys of
+the CAs lie in DIR/ca/private. `kwic certs show --help` tells about looking into a store.
+Exit status: 0 done, 1 something is in the way, 2 called wrongly.
+"""
+    examples = (
+        ("kwic certs x509", "example.com, and one tenant"),
+        ("kwic certs x509 --host cloud.example.com --client office", "names of your own"),
+        ("kwic certs show x509/stores/keystore-cloud.jceks", "look into any store"),
     )
 
     optParameters = [
@@ -130,7 +140,6 @@ class Options(usage.Options):
         words = list(sys.argv[1:] if options is None else options)
         if words[:1] == ["show"]:
             self.show = ShowOptions()
-            self.show.parent = self
             self.show.parseOptions(words[1:])
         else:
             super().parseOptions(options_first(self, words))

@@ -11,7 +11,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase
 
+from kwic import __version__
 from kwic.cli import certs
+from kwic.cli.main import main
 from kwic.transport.entries import StoreFormat
 from kwic.transport.pki import Authority
 
@@ -28,6 +30,15 @@ class CertsTestCase(SynchronousTestCase):
         self.patch(sys, "stdout", out)
         self.patch(sys, "stderr", err)
         return certs.run(options), out.getvalue(), err.getvalue()
+
+    def shown(self, *words: str) -> str:
+        """:returns: what the command prints before it ends well."""
+        out = io.StringIO()
+        self.patch(sys, "stdout", out)
+        error = self.assertRaises(SystemExit, main, ["certs", *words])
+        self.assertFalse(error.code)
+        self.assertTrue(all(len(line) <= 110 for line in out.getvalue().splitlines()))
+        return out.getvalue()
 
     def wrong(self, *words: str) -> str:
         return str(self.assertRaises(usage.UsageError, certs.Options().parseOptions, list(words)))
@@ -96,10 +107,16 @@ class MakeTests(CertsTestCase):
         self.wrong("a", "--days", "soon")
 
     def test_help_teaches(self) -> None:
-        """The help names the stores it makes and every option's meaning."""
-        text = str(certs.Options())
+        """The help names the stores it makes and every option's meaning, and has examples on lines of their own."""
+        text = self.shown("--help")
         for word in ("keystore-cloud.jceks", "--if-missing", "--renew", "tenant101", "kwic certs show"):
             self.assertIn(word, text)
+        self.assertIn("\n  kwic certs x509 --host cloud.example.com --client office\n", text)
+
+    def test_version(self) -> None:
+        """The version is that of the gateway."""
+        self.assertEqual(self.shown("--version"), f"KWIC {__version__}\n")
+        self.assertEqual(self.shown("show", "--version"), f"KWIC {__version__}\n")
 
 
 class ShowTests(CertsTestCase):
@@ -170,4 +187,7 @@ class ShowTests(CertsTestCase):
 
     def test_help(self) -> None:
         """The help of show is its own."""
-        self.assertIn("never a private key", str(certs.ShowOptions()).replace("\n", " "))
+        text = self.shown("show", "--help")
+        self.assertIn("kwic certs show STORE", text)
+        self.assertIn("never a private key", text)
+        self.assertNotIn("--renew", text)
