@@ -21,6 +21,7 @@ from kwic.transport.tls_options import ciphers_are_left
 class VerbOptions(usage.Options):
     """The options of a verb whose help teaches: what it does, what can be said, what others have said."""
 
+    synopsis: str
     longdesc = ""  # Twisted would show it behind the options, in one paragraph
     about = ""
     """What the verb does, in lines."""

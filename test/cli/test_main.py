@@ -11,7 +11,7 @@ from unittest import mock
 from twisted.trial.unittest import SynchronousTestCase
 
 from kwic import __version__
-from kwic.cli import check, explain, status
+from kwic.cli import status
 from kwic.cli.main import VERBS, main
 from test.cli.files import FilesTestCase
 from test.config.test_etc import ETC
@@ -37,9 +37,16 @@ class MainTests(SynchronousTestCase):
                 self.assertRegex(out, rf"\n  kwic {verb} +{text[:20]}")
 
     def test_version(self) -> None:
-        """The version, of the command and of a verb."""
+        """The version of the command."""
         self.assertEqual(self.type("--version"), (0, f"kwic {__version__}\n", ""))
-        self.assertEqual(self.type("check", "--version"), (0, f"KWIC {__version__}\n", ""))
+
+    def test_actions_of_the_demo(self) -> None:
+        """Those of `kwic demo` have a help of their own."""
+        for action in ("stop", "start", "status", "down"):
+            code, out, _ = self.type("demo", action, "--help")
+            self.assertEqual(code, 0)
+            self.assertTrue(out.startswith(f"kwic demo {action}"), out)
+            self.assertIn("Options:", out)
 
     def test_unknown_verb(self) -> None:
         """A verb that there is not is told, with those that there are."""
@@ -53,9 +60,9 @@ class MainTests(SynchronousTestCase):
             self.assertEqual(self.type("status", "8900")[0], 130)
 
     def test_every_verb_teaches(self) -> None:
-        """The help of each verb of ours has a synopsis, a text, options and examples."""
-        for verb in (check, explain, status):
-            name = verb.__name__.rpartition(".")[2]
+        """The help of each verb has a synopsis, a text, options and examples, and its version is ours."""
+        for name in VERBS:
+            self.assertEqual(self.type(name, "--version"), (0, f"KWIC {__version__}\n", ""))
             code, out, _ = self.type(name, "--help")
             self.assertEqual(code, 0)
             self.assertTrue(out.startswith(f"kwic {name} "), out)

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar, NoReturn
 
-from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
 
+from kwic.cli.config_options import VerbOptions
 from kwic.cli.demo.cast import TLS_PORT
 from kwic.cli.demo.folder import default_folder
 from kwic.cli.demo.hint import hint
@@ -35,7 +35,15 @@ Client A in the cloud reaches server A on-prem; client B on-prem reaches server 
 The on-prem instances dial out, nothing dials in. Everything runs on this machine, in {folder}"""
 
 
-class NamedOptions(UsageOptions):
+class ActionOptions(VerbOptions):
+    """An action on a demo that was left running."""
+
+    def getSynopsis(self) -> str:
+        """:returns: how it is typed; Twisted would put all that `kwic demo` can be told before it."""
+        return self.synopsis
+
+
+class NamedOptions(ActionOptions):
     """An action on one process of a demo that was left running."""
 
     def parseArgs(self, name: str) -> None:  # type: ignore[override]  # twisted calls it with what was given
@@ -47,36 +55,47 @@ class StopOptions(NamedOptions):
     """`kwic demo stop NAME`."""
 
     synopsis = "kwic demo stop NAME"
+    about = "Stops one process of a demo that was left running; `kwic demo status` names them."
 
 
 class StartOptions(NamedOptions):
     """`kwic demo start NAME`."""
 
     synopsis = "kwic demo start NAME"
+    about = "Starts a process again that was stopped."
 
 
-class StatusOptions(UsageOptions):
+class StatusOptions(ActionOptions):
     """`kwic demo status`."""
 
     synopsis = "kwic demo status"
+    about = "Says who runs, who is joined to whom, and what to try."
 
 
-class DownOptions(UsageOptions):
+class DownOptions(ActionOptions):
     """`kwic demo down`."""
 
     synopsis = "kwic demo down"
+    about = "Stops everything and removes the folder."
 
 
-class Options(UsageOptions):
+class Options(VerbOptions):
     """Options of `kwic demo`."""
 
     synopsis = (
         "kwic demo [--keep] [options] | kwic demo [--directory DIR] stop NAME | start NAME | status | down"
     )
-    longdesc = (
-        "Runs the high-availability scenario on this machine, without root or containers, and walks through it:"
-        " every way for a client, each instance stopped and started again, each instance killed while clients connect."
-        " Prints a line for each step; the exit status is 0 when all passed."
+    about = """\
+Runs the high-availability scenario on this machine, without root or containers, and walks through it: every
+way for a client, each instance stopped and started again, each instance killed while clients connect.
+Prints a line for each step.
+Exit status: 0 all passed, 1 something did not, 2 called wrongly.
+"""
+    examples = (
+        ("kwic demo", "the walk, and nothing is left"),
+        ("kwic demo --keep", "everything stays up, to try it by hand"),
+        ("kwic demo stop cloud1", "what becomes of the clients?"),
+        ("kwic demo down", "the end of it"),
     )
     optFlags: ClassVar = [
         ["keep", "k", "leave everything running afterwards, to try it by hand"],
