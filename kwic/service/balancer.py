@@ -18,6 +18,7 @@ from twisted.logger import Logger
 from kwic.config.model import Address, Service
 from kwic.service.context import Context
 from kwic.service.membership import Membership
+from kwic.service.switchboard import admitted
 from kwic.service.watch import Watched
 from kwic.transport.websocket_server import Accept, Redirect, Refuse, UpgradeRequest
 from kwic.wire.kwic_headers import MET_HEADER, parse_met
@@ -28,6 +29,8 @@ RECENT_S = 1.0
 RECENT_MAXIMUM = 10_000
 #: What the `Location` of a member's accept begins with.
 HTTP_SCHEMES = {"ws": "http", "wss": "https"}
+
+_FORBIDDEN = 403
 
 
 class Balances(Watched):
@@ -134,6 +137,9 @@ class Balancer:
 
     def answer(self, request: UpgradeRequest) -> Accept | Redirect | Refuse:
         """Send a client to the best member (see `IRoute`)."""
+        if not admitted(self.service, request.identity, asked=True):
+            self.refused += 1
+            return Refuse(status=_FORBIDDEN, reason="this certificate may not use the service")
         balance = self._balance(request)
         met = parse_met(request.headers.get(MET_HEADER))
         self._forget()

@@ -255,6 +255,24 @@ class MismatchTests(PairTestCase):
             "service “A” of cloud.xml lets in “tenant201” only, and service “A” of onprem.xml is “tenant101”",
         )
 
+    def test_role_at_a_balancer(self) -> None:
+        """A balancer turns away whom its constraint does not name."""
+        constraint = "<authorization-constraint><require-role>{}</require-role></authorization-constraint>"
+        balancer = (
+            f"<service><name>LB</name><accept>wss://{HOST}/b</accept><type>balancer</type>{{}}</service>"
+        )
+        member = proxy("wss://b.example.com/b", name="B").replace(
+            "<type>", f"<balance>wss://{HOST}/b</balance><type>"
+        )
+        self.onprem_rest = [proxy("tcp://127.0.0.1:1", f"wss://{HOST}/b", name="B")]
+        fitting = self.cloud(self.scene.server(HOST, "b.example.com"))
+        self.cloud_rest = [balancer.format(constraint.format("tenant101")), member]
+        self.assertEqual(self.check(fitting), [])
+        self.cloud_rest = [balancer.format(constraint.format("tenant201")), member]
+        self.assert_one(
+            self.check(fitting), "onprem.xml", "service “LB” of cloud.xml lets in “tenant201” only"
+        )
+
     def test_role_of_the_tenant(self) -> None:
         """With the right certificate nothing is said."""
         self.more = (

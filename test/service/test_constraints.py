@@ -177,6 +177,25 @@ class ReachTests(ConstraintCase):
         client.say(b"hello")
         self.hears(client, b"hello")
 
+    def test_balancer(self) -> None:
+        """A balancer with a constraint sends on whom it names, and answers everybody else 403."""
+        self.network.names["member.example.com"] = (CLOUD,)
+        verify = "<accept-options><ssl.verify-client>optional</ssl.verify-client></accept-options>"
+        more = f"<balance>wss://{HOST}:8443/b</balance>"
+        member = proxy("B", "wss://member.example.com:8443/b", more=more + verify)
+        accept = f"<accept>wss://{HOST}:8443/b</accept>"
+        balancer = (
+            f"<service><name>LB</name>{accept}<type>balancer</type>{verify}{requires('tenant101')}</service>"
+        )
+        self.start_cloud(balancer + member)
+        client = self.websocket("tenant101")
+        assert isinstance(client, Talker), client
+        client.say(b"hello")
+        self.hears(client, b"hello")
+        refused = self.websocket("tenant201")
+        assert isinstance(refused, WebSocketRefusedError), refused
+        self.assertEqual(refused.status, 403)
+
     def test_valid_user(self) -> None:
         """`require-valid-user` lets in every verified certificate, and nobody without."""
         self.start_service(f"ssl://{HOST}:7443", requires())

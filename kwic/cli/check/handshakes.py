@@ -222,8 +222,7 @@ def _is_told_already(seat: Seat, other: Seat) -> bool:
 def _roles(meeting: Meeting, rehearsal: Rehearsal) -> Iterator[Problem]:
     """Whoever gets through TLS may reach the services that it is for."""
     seat, other = meeting.seat, meeting.other
-    if other.end.service.type != BALANCER:
-        yield from _denied(other.end.service, str(other), rehearsal.client, seat)
+    yield from _denied(other.end.service, str(other), rehearsal.client, seat)
     if seat.end.is_tunnel and seat.end.side is Side.ACCEPT:
         yield from _denied(seat.end.service, str(seat), rehearsal.server, other)
 
