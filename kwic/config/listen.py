@@ -9,14 +9,14 @@ asks :func:`conflicts` and :func:`merged_tls` again, about the ends that met.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
 
 from kwic.config.ends import End, ends
 from kwic.config.model import Bind, GatewayConfig, TlsOptions
-from kwic.config.problem import Place, Problem
+from kwic.config.problem import Place, Problem, Severity
 from kwic.config.words import shown
 
 WILDCARDS = frozenset({None, "0.0.0.0", "::"})
@@ -134,6 +134,9 @@ _AGREED: dict[str, Callable[[TlsOptions], str]] = {
     "ssl.ciphers": lambda tls: ",".join(tls.ciphers or ()),
 }
 
+_DEFAULTS: Mapping[str, str] = {"ssl.verify-client": "none", "ssl.protocols": "TLSv1.2,TLSv1.3"}
+"""What saying nothing means."""
+
 
 def _disagreements(found: list[End], option: str, value: Callable[[TlsOptions], str]) -> Iterator[Problem]:
     outspoken = [end for end in found if value(end.tls)]
@@ -142,6 +145,24 @@ def _disagreements(found: list[End], option: str, value: Callable[[TlsOptions], 
         if one != other:
             yield _conflict(
                 end, first, f"{_name(first)} has {option} {one} and {_name(end)} has {other}", option
+            )
+
+
+def silences(shared: Iterable[End]) -> Iterator[Problem]:
+    """:returns: a warning for each end that says nothing of a TLS option, and gets what another one on its socket asks for."""
+    found = [end for end in shared if end.secure]
+    for option, value in _AGREED.items():
+        asking = [end for end in found if value(end.tls) not in ("", _DEFAULTS.get(option))]
+        silent = [end for end in found if asking and not value(end.tls)]
+        for end in silent:
+            first, name = asking[0], _names(end, option)[0]
+            asked = value(first.tls)
+            yield Problem(
+                place=end.place,
+                message=f"{_name(end)} says nothing of {name}, and gets {asked} from {_name(first)}: "
+                f"both listen at {_where(end, first)}",
+                hint=f"write {name} {asked} here too, or use another port",
+                severity=Severity.WARNING,
             )
 
 
@@ -159,10 +180,13 @@ def _same_routes(found: list[End]) -> Iterator[Problem]:
 
 def _conflict(end: End, other: End, what: str, option: str = "") -> Problem:
     place = option_place([end], option) if option else end.place
-    socket = end.socket if end.socket == other.socket else Bind(port=end.socket.port)
-    where = f"port {socket}" if socket == Bind(port=socket.port) else str(socket)
     hint = f"make both agree on {option}, or use another port" if option else "use another port"
-    return Problem(place=place, message=f"{what}, and both listen at {where}", hint=hint)
+    return Problem(place=place, message=f"{what}, and both listen at {_where(end, other)}", hint=hint)
+
+
+def _where(end: End, other: End) -> str:
+    socket = end.socket if end.socket == other.socket else Bind(port=end.socket.port)
+    return f"port {socket}" if socket == Bind(port=socket.port) else str(socket)
 
 
 def _name(end: End) -> str:

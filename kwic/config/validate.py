@@ -11,7 +11,7 @@ from ipaddress import ip_address
 
 from kwic.config.address import LONGEST_PIPE_NAME, parse_port
 from kwic.config.ends import End, Side, accept_ends, address_socket, ends, local_pipes, socket_transport
-from kwic.config.listen import WILDCARDS, conflicts, is_wildcard, listeners
+from kwic.config.listen import WILDCARDS, conflicts, is_wildcard, listeners, silences
 from kwic.config.model import Address, Cluster, GatewayConfig, Liveness, Service, VerifyClient
 from kwic.config.problem import BadValueError, Place, Problem, Severity
 from kwic.config.words import closest, shown
@@ -53,6 +53,7 @@ def shared_sockets(config: GatewayConfig) -> Iterator[Problem]:
     found = listeners(config)
     for listener in found:
         yield from conflicts(listener.ends)
+        yield from silences(listener.ends)
     if config.cluster is None:
         return
     taken = {listener.socket: listener.ends[0].service for listener in found}

@@ -20,6 +20,7 @@ from test.transport.tls_ends import NOW_S, request
 
 HOST = "cloud.example.com"
 TUNNEL = f"wss://{HOST}/kwic"
+VERIFY = "<accept-options><ssl.verify-client>required</ssl.verify-client></accept-options>"
 
 
 class PairTestCase(StoresTestCase):
@@ -258,9 +259,7 @@ class MismatchTests(PairTestCase):
     def test_role_at_a_balancer(self) -> None:
         """A balancer turns away whom its constraint does not name."""
         constraint = "<authorization-constraint><require-role>{}</require-role></authorization-constraint>"
-        balancer = (
-            f"<service><name>LB</name><accept>wss://{HOST}/b</accept><type>balancer</type>{{}}</service>"
-        )
+        balancer = f"<service><name>LB</name><accept>wss://{HOST}/b</accept><type>balancer</type>{VERIFY}{{}}</service>"
         member = proxy("wss://b.example.com/b", name="B").replace(
             "<type>", f"<balance>wss://{HOST}/b</balance><type>"
         )
@@ -309,7 +308,7 @@ class MismatchTests(PairTestCase):
     def test_balancer_sends_to_a_name_without_certificate(self) -> None:
         """A member's own name is another host than the balancer's, and needs a certificate too."""
         self.cloud_rest = [
-            f"<service><name>LB</name><accept>wss://{HOST}/b</accept><type>balancer</type></service>",
+            f"<service><name>LB</name><accept>wss://{HOST}/b</accept><type>balancer</type>{VERIFY}</service>",
             proxy("wss://node1.example.com/b", name="B", rest="").replace(
                 "<type>", f"<balance>wss://{HOST}/b</balance><type>"
             ),

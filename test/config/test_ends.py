@@ -233,6 +233,28 @@ class ListenerTests(SynchronousTestCase):
         )
         (shared,) = [listener for listener in listeners(config) if listener.secure]
         self.assertEqual(shared.tls.verify_client, VerifyClient.REQUIRED)
+        (warning,) = config.warnings
+        self.assertIn(
+            "service “C” says nothing of ssl.verify-client, and gets required from service “A”",
+            warning.message,
+        )
+
+    def test_silence_beside_defaults(self) -> None:
+        """Who says nothing gets what others ask for, and is told so unless it would have had it anyway."""
+        for said, is_told in (
+            ({"ssl_verify__client": "none", "ssl_protocols": "TLSv1.2,TLSv1.3"}, False),
+            ({"ssl_protocols": "TLSv1.3"}, True),
+            ({"ssl_ciphers": "HIGH"}, True),
+            ({"ssl_verify__client": "optional"}, True),
+        ):
+            config = read(
+                KEYSTORE,
+                proxy("wss://cloud/a", accept_options=options(**said)),
+                proxy("tcp://127.0.0.1:1", "pipe://b", "B", connect_options=reverse("wss://cloud/kwic")),
+            )
+            self.assertEqual(len(config.warnings), int(is_told), said)
+            for warning in config.warnings:
+                self.assertIn("service “B” says nothing of socks.ssl.", warning.message)
 
     def test_plain_tunnels_share(self) -> None:
         """Tunnels without WebSocket share a socket with each other."""
