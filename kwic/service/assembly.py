@@ -17,6 +17,8 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from kwic.config.ends import End, Side, accept_ends, connect_ends, local_pipes, rendezvous_key
 from kwic.config.listen import listeners
 from kwic.config.model import GatewayConfig, Service
+from kwic.config.problem import ConfigError, Report
+from kwic.errors import SetupError
 from kwic.service.balancer import BalanceOffer, Balancer, Balances
 from kwic.service.cluster import Cluster
 from kwic.service.context import Context
@@ -27,6 +29,7 @@ from kwic.service.gateway import Gateway
 from kwic.service.listening import Listening
 from kwic.service.local import LocalSource
 from kwic.service.membership import Alone, Membership
+from kwic.service.needed_keys import missing_keys
 from kwic.service.neighbourly import Neighbourly
 from kwic.service.path import EndpointPath, PathSource
 from kwic.service.proxy import Proxy
@@ -43,9 +46,23 @@ def assemble(config: GatewayConfig, context: Context) -> Gateway:
     """
     Build a gateway.
 
-    :raises SetupError: when something that was asked for cannot work.
+    :raises ConfigError: keys are missing, or names cannot be resolved: all of them, each with its place.
+    :raises SetupError: when something else that was asked for cannot work.
     """
-    return Assembly(config, context).build()
+    report = Report()
+    if context.credentials is not None:
+        report.extend(missing_keys(config, context.credentials))
+    try:
+        gateway = Assembly(config, context).build()
+    except ConfigError as error:
+        report.extend(error.problems)
+    except SetupError:
+        # It is about one of these keys, or is said when they are there.
+        if not report.failed:
+            raise
+    if report.failed:
+        raise ConfigError(report.problems())
+    return gateway
 
 
 class Assembly:

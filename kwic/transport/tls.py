@@ -81,7 +81,7 @@ class Credentials:
             interface.
         :raises SetupError: no usable certificate for a host, or options that cannot be met.
         """
-        policy = policy_of(tls)
+        side = _server_side(hosts, tls)
         mode = tls.verify_client or VerifyClient.NONE
         if mode is not VerifyClient.NONE and not self.has_trust:
             self._warn(
@@ -89,7 +89,14 @@ class Credentials:
                     f"ssl.verify-client {mode.value} without a truststore: a certificate of any public CA will do"
                 ]
             )
-        return self._started(ServerSide(tuple(hosts) or ("",), policy, _VERIFY_MODES[mode]))
+        return self._started(side)
+
+    def check_server(self, hosts: Sequence[str], tls: TlsOptions) -> None:
+        """Find out whether :meth:`server_options` would do, and make nothing.
+
+        :raises SetupError: as there.
+        """
+        _server_side(hosts, tls).build(self._material, self._now())
 
     def client_options(self, host: str, tls: TlsOptions) -> IOpenSSLClientConnectionCreator:
         """TLS for connections to one host, whose certificate chain and name are verified; cheap to call for each.
@@ -152,6 +159,12 @@ class Credentials:
     def _warn(self, lines: Iterable[str]) -> None:
         for line in lines:
             self.log.warn("{line}", line=line)
+
+
+def _server_side(hosts: Sequence[str], tls: TlsOptions) -> ServerSide:
+    """:raises SetupError: the options cannot be met."""
+    mode = _VERIFY_MODES[tls.verify_client or VerifyClient.NONE]
+    return ServerSide(tuple(hosts) or ("",), policy_of(tls), mode)
 
 
 def peer_identity(transport: object) -> PeerIdentity | None:

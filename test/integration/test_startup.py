@@ -209,6 +209,39 @@ class StartupTests(GatewayTestCase):
         line = self.complaint(TLS, tls_port=TLS_PORT, stores=str(made.directory / "stores"))
         self.check(line, "example.com", "other.example.net")
 
+    def test_hosts_without_a_certificate(self) -> None:
+        """Every accept without a certificate is named in one run, each with its place, and so are names that cannot be resolved."""
+        file = self.edited_tls(
+            ("tcp://@eth0:5551", "tcp://nowhere.invalid:5551"),
+            ("<accept>wss://example.com:", "<accept>wss://cloud.invalid:"),
+        )
+        plan = DemoPlan(hosts=("other.example.net",), days=30)
+        made = make_demo_pki(self.folder.absolute() / "pki", plan, now_s=time.time())
+        stores = str(made.directory / "stores")
+        status, printed = self.fail_to_start("example.com", file, tls_port=TLS_PORT, stores=stores)
+        self.assertEqual(status, 1)
+        nowhere, reverse, forward, cloud = printed.splitlines()
+        self.check(nowhere, f"{file}:21:13: error: tcp://nowhere.invalid:5551: ")
+        self.check(reverse, f"{file}:27:24: error: service “proxy service A”: ", "for example.com;")
+        self.check(forward, f"{file}:36:13: error: service “proxy service B”: ", "for cloud.invalid;")
+        self.check(cloud, f"{file}:36:13: error: wss://cloud.invalid:{TLS_PORT}/serviceB: ")
+
+    def test_ciphers_that_leave_none(self) -> None:
+        """So is an option that leaves nothing to speak."""
+        verify = "<ssl.verify-client>required</ssl.verify-client>"
+        file = self.edited_tls((verify, f"<ssl.ciphers>HIGH:!HIGH</ssl.ciphers>{verify}"))
+        self.check(self.complaint(file, tls_port=TLS_PORT, stores=stores()), f"{file}:40:20: error: ", "HIGH")
+
+    def edited_tls(self, *changes: tuple[str, str]) -> Path:
+        """The file of the cloud that speaks TLS, with mistakes in it."""
+        text = TLS.read_text()
+        for old, new in changes:
+            self.assertIn(old, text)
+            text = text.replace(old, new, 1)
+        file = (self.folder / "cloud.xml").absolute()
+        file.write_text(text)
+        return file
+
     def test_expired_certificate(self) -> None:
         """An expired certificate is said to be that, with the day."""
         past_s = time.time() - 60 * 86400

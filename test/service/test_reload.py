@@ -8,6 +8,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from kwic.config.problem import ConfigError
 from kwic.errors import SetupError
 from kwic.service.context import Context
 from kwic.service.gateway import REMIND_S
@@ -56,6 +57,23 @@ class CheckTests(StoreCase):
             with self.assertRaises(SetupError) as caught:
                 self.make("onprem", ONPREM, expired + service)
             self.assertIn("expired", str(caught.exception))
+
+    def test_every_missing_key(self) -> None:
+        """All that the stores lack is said at once, whatever has expired: for listeners, for dialling, and for the cluster."""
+        expired = self.stores("cloud", days=5, ago_days=10)
+        services = (
+            proxy("A", f"wss://{HOST}:8001/a", "tcp://server:9")
+            + proxy("B", "ssl://other.test:8002", "tcp://server:9")
+            + "<cluster><name>c</name><accept>tcp://{ip}:7000</accept><connect>tcp://{ip}:7000</connect></cluster>"
+        )
+        with self.assertRaises(ConfigError) as caught:
+            self.make("cloud", CLOUD, expired + services)
+        found = sorted(problem.message for problem in caught.exception.problems)
+        cluster, first, second = found
+        self.assertTrue(cluster.startswith("cluster: "), found)
+        self.assertTrue(first.startswith("service “A”: "), found)
+        self.assertTrue(second.startswith("service “B”: "), found)
+        self.assertTrue(all(problem.place is not None for problem in caught.exception.problems))
 
     def test_no_tls_no_matter(self) -> None:
         """A certificate that nobody uses may be as old as it likes."""

@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from cryptography import x509
 
 from kwic.cli.holdings import Holdings
-from kwic.config.ends import End, ends
-from kwic.config.listen import Listener, listeners, option_place
+from kwic.config.listen import option_place
 from kwic.config.model import GatewayConfig, VerifyClient
-from kwic.config.problem import Problem, Severity, refusal
-from kwic.config.words import shown
-from kwic.errors import SetupError
+from kwic.config.problem import Problem, Severity
+from kwic.service.needed_keys import missing_keys, secure_listeners
 from kwic.transport.certificates import CLIENT_AUTH, good_for, subject, validity_problem
 from kwic.transport.tls import Credentials
 
@@ -45,53 +43,15 @@ def check_certificates(instance: Instance, now_s: float) -> Iterator[Problem]:
             yield from check(instance, instance.credentials, now_s)
 
 
-def listeners_have_certificates(
-    instance: Instance, credentials: Credentials, now_s: float
-) -> Iterator[Problem]:
-    """There is a certificate for every host of every listener."""
-    if instance.config.security.keystore is None:
-        return  # that was said without looking into stores
-    for listener in _secure(instance.config):
-        for host in listener.hosts or ("",):
-            end = _named(listener, host)
-            try:
-                credentials.server_options((host,), listener.tls)
-            except SetupError as error:
-                yield refusal(end.place, error, f"service {shown(end.service.name)}: ")
-
-
-def dialling_is_possible(instance: Instance, credentials: Credentials, now_s: float) -> Iterator[Problem]:
-    """A certificate for clients that has ended keeps the gateway from dialling at all."""
-    said: set[str] = set()
-    for end in _ends(instance.config):
-        if end.listens or not end.secure:
-            continue
-        try:
-            credentials.client_options(end.address.host, end.tls)
-        except SetupError as error:
-            keystore = instance.config.security.keystore
-            if str(error) not in said:
-                said.add(str(error))
-                yield refusal(end.place if keystore is None else keystore.place, error)
-
-
-def members_have_certificates(
-    instance: Instance, credentials: Credentials, now_s: float
-) -> Iterator[Problem]:
-    """The cluster has a key to prove itself with."""
-    cluster, keystore = instance.config.cluster, instance.config.security.keystore
-    if cluster is None or keystore is None:
-        return
-    try:
-        credentials.cluster_server_options()
-    except SetupError as error:
-        yield refusal(keystore.place, error, "cluster: ")
+def needed_keys_are_there(instance: Instance, credentials: Credentials, now_s: float) -> Iterator[Problem]:
+    """The gateway would start: there is a key for every listener, for dialling and for the cluster."""
+    yield from missing_keys(instance.config, credentials)
 
 
 def clients_can_be_let_in(instance: Instance, credentials: Credentials, now_s: float) -> Iterator[Problem]:
     """A truststore holds someone who vouches for clients, where they are asked for certificates."""
     truststore = instance.holdings.material.truststore
-    for listener in _secure(instance.config):
+    for listener in secure_listeners(instance.config):
         mode = listener.tls.verify_client
         if mode in {None, VerifyClient.NONE}:
             continue
@@ -115,9 +75,7 @@ def clients_can_be_let_in(instance: Instance, credentials: Credentials, now_s: f
 
 Check = Callable[[Instance, Credentials, float], Iterator[Problem]]
 CHECKS: tuple[Check, ...] = (
-    listeners_have_certificates,
-    dialling_is_possible,
-    members_have_certificates,
+    needed_keys_are_there,
     clients_can_be_let_in,
 )
 
@@ -134,17 +92,3 @@ def _why_nobody(anchors: frozenset[x509.Certificate], now_s: float) -> str:
     )
     more = f" and {len(named) - 1} more like it" if len(named) > 1 else ""
     return f"holds {named[0]}{more}"
-
-
-def _secure(config: GatewayConfig) -> list[Listener]:
-    return [listener for listener in listeners(config) if listener.secure]
-
-
-def _ends(config: GatewayConfig) -> Iterator[End]:
-    for service in config.services:
-        yield from ends(service)
-
-
-def _named(listener: Listener, host: str) -> End:
-    """:returns: the first end of a listener that goes by a host."""
-    return next((end for end in listener.ends if end.address.host == host), listener.ends[0])
