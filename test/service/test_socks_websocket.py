@@ -95,6 +95,7 @@ class StrangeAgentTests(WebSocketCase):
         agent = self.register()
         self.assertEqual(agent.transport.subprotocol, "socks")
         client = self.connect(CLOUD, 5551, b"hello")
+        self.wait(lambda: client.transport)
         self.hears(agent, b"\x05\x00\x00")
         self.hears(agent, packed(USER, client.transport.getHost().port))
         self.hears(agent, b"hello")
