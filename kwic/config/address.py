@@ -53,19 +53,19 @@ REFUSED: Mapping[str, str] = {
     "wse+ssl": "emulated WebSocket is not spoken here: use wss",
     "wsx": "extended WebSocket is not spoken here: use ws",
     "wsx+ssl": "extended WebSocket is not spoken here: use wss",
+    "wsr": "WebSocket over RTMP is not spoken here: use ws",
+    "wsr+ssl": "WebSocket over RTMP is not spoken here: use wss",
     "ws-draft-75": "only RFC 6455 is spoken here: use ws",
     "ws-draft-75+ssl": "only RFC 6455 is spoken here: use wss",
     "sse": "server-sent events are not served here: use ws",
     "sse+ssl": "server-sent events are not served here: use wss",
-    "httpx": "emulation over HTTP is not spoken here: use ws",
-    "httpx+ssl": "emulation over HTTP is not spoken here: use wss",
-    "httpxe": "emulation over HTTP is not spoken here: use ws",
-    "httpxe+ssl": "emulation over HTTP is not spoken here: use wss",
     "http+ssl": "use https",
     "mcp": "multicast services are not carried here: use tcp",
     "rtmp": "RTMP is a TCP protocol: use tcp with port 1935",
     "aws": "use tcp, udp or etcd to find the other members",
 }
+_HTTPX = ("emulation over HTTP is not spoken here: use ws", "emulation over HTTP is not spoken here: use wss")
+"""What replaces the schemes that begin with httpx, and those of them that end in +ssl: there were several."""
 
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 _INTERFACE = re.compile(r"[A-Za-z0-9_.: -]{1,64}")
@@ -148,8 +148,9 @@ def _split_scheme(text: str) -> tuple[str, str]:
             f"{shown(text)} is not an address", "write scheme://host:port, for example tcp://@eth0:5551"
         )
     scheme = ALIASES.get(written.lower(), written.lower())
-    if scheme in REFUSED:
-        raise BadValueError(f"the scheme {shown(written)} is not supported", REFUSED[scheme])
+    refused = _HTTPX[scheme.endswith("+ssl")] if scheme.startswith("httpx") else REFUSED.get(scheme)
+    if refused is not None:
+        raise BadValueError(f"the scheme {shown(written)} is not supported", refused)
     if scheme not in SCHEMES:
         hint = did_you_mean(scheme, [*SCHEMES, *ALIASES])
         raise BadValueError(f"{shown(written)} is not a scheme", hint or "use tcp, ssl, ws, wss or pipe")
