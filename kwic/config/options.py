@@ -96,6 +96,7 @@ OPTIONS: Mapping[str, Named] = {
     "http.realm": Named(parse=str, idle="nobody logs in here"),
     "http.max.authentication.attempts": Named(parse=count_from(0), idle="nobody logs in here"),
     "tcp.maximum.outbound.rate": Named(parse=parse_rate, attribute="tcp_maximum_outbound_rate"),
+    "udp.transport": Named(parse=str),
     "udp.interface": Named(parse=str, idle="no service speaks UDP"),
     "udp.padding.alignment": Named(parse=count_from(0), idle="no service speaks UDP"),
 }
@@ -198,6 +199,6 @@ def _untouched(name: str, service: Service, side: Side, found: tuple[End, ...]) 
         return f"nothing on this side of the service listens at {layer}://"
     written = service.accepts if side is Side.ACCEPT else service.connects
     layers = {name for address in (*written, *(end.address for end in found)) for name in address.layers}
-    if what == "transport" and layer != "socks" and layer not in layers:
+    if what == "transport" and layer not in {"socks", *layers}:
         return f"nothing on this side of the service speaks {layer}"
     return ""
