@@ -15,14 +15,14 @@ from kwic.config.ciphers import parse_ciphers, unspoken_ciphers
 from kwic.config.document import LARGEST_FILE, MOST_ELEMENTS
 from kwic.config.model import GatewayConfig
 from kwic.config.problem import BadValueError, ConfigError, Report, Severity
-from kwic.config.properties import Properties, parse_gateway_opts
+from kwic.config.properties import DEEPEST, Properties, parse_gateway_opts
 from kwic.config.reader import read_text
 from kwic.config.service_types import REFUSED_TYPES, TYPES
 from kwic.config.tls_names import parse_protocols, unsafe_protocols
 from kwic.config.units import parse_rate, parse_size, parse_time_s
 from test.config.test_corpus import INVALID, VALID
 from test.config.test_etc import ETC
-from test.config.text import gateway
+from test.config.text import echo, gateway
 
 SEEDS = [path.read_bytes() for path in (*VALID, *INVALID, *sorted(ETC.rglob("*.xml")))]
 QUICK = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
@@ -223,9 +223,13 @@ class LimitTests(SynchronousTestCase):
 
     def test_values_that_nest(self) -> None:
         """Defaults inside defaults, and properties behind properties, end at the limit too."""
-        nested = "${a:" * 500 + "x" + "}" * 500
-        message = self.refusal(gateway(f"<service><name>{nested}</name></service>").encode())
-        self.assertIn("has no <type>", message + "has no <type>")
+        for depth, said in ((DEEPEST, ""), (DEEPEST + 1, "16 deep"), (500, "16 deep")):
+            nested = "${a:" * depth + "x" + "}" * depth
+            data = gateway(echo(name=nested)).encode()
+            if said:
+                self.assertIn(said, self.refusal(data))
+            else:
+                self.assertEqual(read_text(data, "x").services[0].name, "x")
         chain = "".join(
             f"<property><name>p{index}</name><value>${{p{index + 1}}}</value></property>"
             for index in range(2000)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from twisted.trial.unittest import SynchronousTestCase
 
+from kwic.config.model import GatewayConfig
 from kwic.config.problem import ConfigError, Place, Problem, Severity, reasons, refusal
+from kwic.config.reader import read_text
 from kwic.errors import SetupError
+from test.config.text import echo, gateway
 
 PLACE = Place(file="cloud.xml", line=12, column=7, path="gateway-config/security/keystore/file")
 
@@ -30,3 +35,20 @@ class ProblemTests(SynchronousTestCase):
         problems = (Problem(place=None, message="a"), Problem(place=None, message="b", hint="c"))
         self.assertEqual(reasons(ConfigError(problems)), ("error: a", "error: b; c"))
         self.assertEqual(reasons(SetupError("d")), ("d",))
+
+
+class CheckTests(SynchronousTestCase):
+    """What else must be so, known to the caller alone."""
+
+    def test_checks_of_the_caller(self) -> None:
+        """They see the configuration, and what they find is told in one run with all else."""
+        found = Problem(place=None, message="not on this machine")
+
+        def check(config: GatewayConfig) -> Iterator[Problem]:
+            yield from [found] * len(config.services)
+
+        data = gateway(echo(), echo("tcp://127.0.0.1", name="B")).encode()
+        error = self.assertRaises(ConfigError, read_text, data, "a.xml", checks=[check])
+        self.assertEqual(error.problems[0], found)
+        self.assertIn("has no port", error.problems[-1].message)
+        self.assertEqual(read_text(gateway().encode(), "a.xml", checks=[check]).services, ())

@@ -14,6 +14,32 @@ from kwic.config.service_types import REFUSED_TYPES, TYPES
 from kwic.config.shape import NAMESPACES
 from test.config.text import KEYSTORE, complaints, echo, gateway, options, proxy, read, read_one, reverse
 
+TYPES_OF_KWIC_5 = {
+    "http.proxy": "use a proxy service",
+    "http.balancer": "use a balancer service",
+    "directory": "a web server",
+    "broadcast": "a message broker",
+    "amqp.proxy": "use a proxy service",
+    "redis": "use a proxy service",
+    "jms": "use a proxy service",
+    "jms.proxy": "use a proxy service",
+    "stomp.jms": "use a proxy service",
+    "stomp.proxy": "use a proxy service",
+    "stomp.interceptor": "use a proxy service",
+    "xmpp.proxy": "use a proxy service",
+    "kerberos5.proxy": "use a proxy service",
+    "turn.proxy": "a TURN server",
+    "turn.rest": "a TURN server",
+    "management.jmx": "the admin address",
+    "management.snmp": "the admin address",
+    "snmp": "the admin address",
+    "session": "remove it",
+    "update.check": "remove it",
+    "update.check.management": "remove it",
+    "keepalive": "ws.inactivity.timeout",
+}
+"""The types of KWIC 5 that there are not any more, and words of what is said instead."""
+
 
 class ShapeTests(SynchronousTestCase):
     """What a service is."""
@@ -49,9 +75,13 @@ class ShapeTests(SynchronousTestCase):
 
     def test_types_of_kwic_5(self) -> None:
         """Every other type of KWIC 5 is refused by its name, never as unknown."""
-        for name in REFUSED_TYPES:
+        for name, hint in TYPES_OF_KWIC_5.items():
             refused = echo().replace(">echo<", f">{name}<")
-            self.assertEqual(complaints(refused), [f"error: services of type “{name}” are not supported"])
+            error = self.assertRaises(ConfigError, read, refused)
+            (problem,) = error.problems
+            self.assertEqual(problem.message, f"services of type “{name}” are not supported")
+            self.assertIn(hint, problem.hint)
+        self.assertEqual(set(REFUSED_TYPES), set(TYPES_OF_KWIC_5))
 
     def test_accepted_schemes(self) -> None:
         """Each type accepts and connects to its schemes and to no other."""
