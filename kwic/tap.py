@@ -6,7 +6,7 @@ import math
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,15 @@ from kwic.config.problem import ConfigError
 from kwic.errors import SetupError
 from kwic.logfile import make_observer
 from kwic.memory import settle
-from kwic.service.admin import Admin
+from kwic.service.admin import Admin, pages_of
 from kwic.service.assembly import assemble
 from kwic.service.context import Context
+from kwic.service.gateway import Gateway
 from kwic.service.signals import Signals
+from kwic.service.status import health, metrics, status
+from kwic.service.worker import SOCKETS, Supervised, Worker
+from kwic.service.worker_process import environment
+from kwic.service.workers import Workers, worker_command
 from kwic.transport.connection_log import ConnectionLog
 from kwic.transport.lean_reactor import lighten
 from kwic.transport.remembered_names import RememberingResolver
@@ -32,6 +37,11 @@ from kwic.transport.resolver import FixedNames, FixedResolver
 from kwic.transport.tls import Credentials
 
 LOGGING_PROPERTY = "com.kaazing.kwic.logging"
+#: More would be a mistake: each has links to all others, and tunnels of its own.
+WORKERS_MAXIMUM = 64
+#: What `twistd` runs.
+TWISTD = "from twisted.scripts.twistd import run; run()"
+_WORKER = "--worker="
 
 
 class Options(ConfigOptions):
@@ -64,7 +74,18 @@ finish within --grace; a second one ends at once. SIGHUP reads the key and trust
         ],
         ["grace", None, "30", "Seconds that open connections may take to finish when the gateway stops."],
         ["log-level", None, "info", "The lowest level that is logged: debug, info, warn or error."],
+        [
+            "workers",
+            None,
+            "1",
+            "Processes that share the work: one for each core of the machine, for example.",
+        ],
     ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        #: Which of several processes this one is: said by their supervisor, and not for people.
+        self.worker: Worker | None = None
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """
@@ -72,9 +93,13 @@ finish within --grace; a second one ends at once. SIGHUP reads the key and trust
 
         :raises SystemExit: when it makes no sense. What is wrong has been printed, and nothing else: twistd would print the whole help above it.
         """
+        words = list(sys.argv[1:] if options is None else options)
         try:
-            super().parseOptions(options)
-        except usage.UsageError as error:
+            super().parseOptions([word for word in words if not word.startswith(_WORKER)])
+            for word in words:
+                if word.startswith(_WORKER):
+                    self.worker = Worker.parse(word.removeprefix(_WORKER), os.environ.get(SOCKETS, ""))
+        except (usage.UsageError, SetupError) as error:
             print(f"error: {error}\nsee twistd kwic --help", file=sys.stderr)
             raise SystemExit(1) from None
 
@@ -97,6 +122,33 @@ finish within --grace; a second one ends at once. SIGHUP reads the key and trust
         self["grace"] = grace_s
         if self["log-level"] not in ("debug", "info", "warn", "error"):
             raise usage.UsageError(f"--log-level {self['log-level']}: write debug, info, warn or error")
+        if not self["workers"].isdecimal() or not 0 < int(self["workers"]) <= WORKERS_MAXIMUM:
+            raise usage.UsageError(
+                f"--workers {self['workers']}: write a number from 1 to {WORKERS_MAXIMUM}, of cores for example"
+            )
+        self["workers"] = int(self["workers"])
+        if self["workers"] > 1:
+            self._check_workers()
+
+    def _check_workers(self) -> None:
+        if not hasattr(socket, "SO_REUSEPORT"):
+            raise usage.UsageError("--workers: this system cannot share listening sockets (SO_REUSEPORT)")
+        twistd: Any = self.parent or {}
+        if twistd.get("uid") is not None or twistd.get("gid") is not None:
+            raise usage.UsageError(
+                "--workers does not go with --uid and --gid of twistd: start as that user; ports below 1024 need CAP_NET_BIND_SERVICE"
+            )
+
+    def for_worker(self) -> list[str]:
+        """The options that every worker is started with."""
+        given = [f"--config={Path(self['config']).absolute()}", f"--grace={self['grace']}"]
+        given += [f"--log-level={self['log-level']}"]
+        if self["node"]:
+            given.append(f"--node={self['node']}")
+        given += [f"--resolve={resolve}" for resolve in self.resolves]
+        for name, value in self.defines.items():
+            given += ["-D", f"{name}={value}"]
+        return given
 
 
 def makeService(options: Options) -> MultiService:
@@ -112,8 +164,12 @@ def makeService(options: Options) -> MultiService:
         config = load(options, dict(os.environ))
         context = make_context(options, config, names, reactor)
         gateway = assemble(config, context)
+        if options.worker is not None:
+            Supervised(reactor, answers_of(gateway)).setServiceParent(gateway)
+        served = supervise(gateway, options, reactor) if options["workers"] > 1 else gateway
         if options["admin"]:
-            Admin(gateway, options["admin"]).setServiceParent(gateway)
+            pages = served.pages() if isinstance(served, Workers) else pages_of(gateway)
+            Admin(reactor, options["admin"], pages).setServiceParent(served)
     except ConfigError as error:
         complain(problem.render() for problem in error.problems)
     except SetupError as error:
@@ -121,12 +177,47 @@ def makeService(options: Options) -> MultiService:
     reactor.installNameResolver(RememberingResolver(reactor, reactor.nameResolver))  # type: ignore[attr-defined]
     if names.hosts:
         reactor.installNameResolver(FixedResolver(names, reactor.nameResolver))  # type: ignore[attr-defined]
-    signals = Signals(reactor, hurry=gateway.hurry, reload=gateway.reload)
+    if options.worker is not None:
+        # What a terminal tells everybody, the supervisor tells its workers: once.
+        os.setsid()
+    signals = Signals(reactor, hurry=served.hurry, reload=served.reload)
     # Twisted's own handlers are in place when the reactor runs, and are replaced.
     reactor.callWhenRunning(signals.install)
     reactor.callWhenRunning(settle)
     lighten(reactor)
-    return Logged(gateway, options, signals)
+    return Logged(served, options, signals)
+
+
+def supervise(gateway: Gateway, options: Options, reactor: Any) -> Workers:
+    """The supervisor of so many processes, each of which is what this gateway would be."""
+    twistd: Any = options.parent or {}
+    given, chosen = options.for_worker(), twistd.get("reactor")
+
+    def command(worker: Worker) -> list[str]:
+        return worker_command(TWISTD, chosen, given, worker)
+
+    def give_up() -> None:
+        # Twistd knows no status for a service that ends by itself.
+        reactor.addSystemEventTrigger("after", "shutdown", end, twistd)
+        reactor.stop()
+
+    return Workers(gateway, options["workers"], command, environment(os.environ, sys.path), give_up)
+
+
+def end(twistd: Any) -> None:
+    """End the process with status 1, when all is stopped."""
+    clean_up(twistd)
+    sys.stdout.flush()
+    os._exit(1)
+
+
+def answers_of(gateway: Gateway) -> dict[str, Callable[[], Any]]:
+    """What a worker may be asked by its supervisor."""
+    return {
+        "status": lambda: status(gateway),
+        "health": lambda: health(gateway),
+        "metrics": lambda: metrics(gateway),
+    }
 
 
 def complain(lines: Any) -> Any:
@@ -147,11 +238,13 @@ def load(options: Options, environ: dict[str, str]) -> GatewayConfig:
 def make_context(options: Options, config: GatewayConfig, names: FixedNames, reactor: Any) -> Context:
     """The surroundings of the gateway."""
     log_clients = config.properties.get(LOGGING_PROPERTY, "").lower() == "on"
+    node, worker = options["node"] or socket.gethostname(), options.worker
     return Context(
         reactor=reactor,
         credentials=Credentials.from_security(config.security),
         names=names,
-        node=options["node"] or socket.gethostname(),
+        node=node if worker is None else worker.node(node),
+        worker=worker,
         properties=config.properties,
         environ=dict(os.environ),
         connection_log=ConnectionLog(),
@@ -197,16 +290,20 @@ class Logged(MultiService):
         try:
             super().privilegedStartService()
         except SystemExit:
-            self._clean_up()
+            clean_up(self._options.parent or {})
             raise
 
-    def _clean_up(self) -> None:
-        # What twistd does for every Exception, which would end in a traceback; a SystemExit is none. The process that was called
-        # waits for word from the daemon, and does not notice its end: it holds both ends of their pipe itself.
-        twistd: Any = self._options.parent or {}
-        if twistd.get("pidfile"):
-            Path(twistd["pidfile"]).unlink(missing_ok=True)
-        pipe = twistd.get("statusPipe")
-        if pipe is not None:
-            os.write(pipe, b"1 the gateway cannot start")
-            os.close(pipe)
+
+def clean_up(twistd: Any) -> None:
+    """
+    Do what twistd does for every exception but a SystemExit, which is none to it.
+
+    :param twistd: its options.
+    """
+    if twistd.get("pidfile"):
+        Path(twistd["pidfile"]).unlink(missing_ok=True)
+    # The process that was called waits for word from the daemon, and does not notice its end: it holds both ends of their pipe itself.
+    pipe = twistd.get("statusPipe")
+    if pipe is not None:
+        os.write(pipe, b"1 the gateway cannot start")
+        os.close(pipe)

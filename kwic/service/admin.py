@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.error import CannotListenError
+from twisted.logger import Logger
 
 from kwic.errors import SetupError
 from kwic.service.admin_pages import Page, Pages
@@ -20,19 +22,26 @@ from kwic.service.status import health, metrics, status
 
 _ADDRESS = re.compile(r"(?:tcp:)?\[?([^\]]*?)\]?:(\d{1,5})\Z")
 _LARGEST_PORT = 65535
+JSON = "application/json"
+#: The text format of Prometheus.
+METRICS = "text/plain; version=0.0.4"
 
 
 class Admin(Service):
     """
     The administrative listener.
 
-    :param gateway: what is asked about.
+    :param reactor: listens.
     :param address: `HOST:PORT` or `unix:PATH`.
+    :param pages: what may be asked for.
     :raises SetupError: when the address is neither.
     """
 
-    def __init__(self, gateway: Gateway, address: str) -> None:
-        self._gateway = gateway
+    log = Logger()
+
+    def __init__(self, reactor: Any, address: str, pages: Mapping[str, Page]) -> None:
+        self._reactor = reactor
+        self._pages = pages
         self._address = address
         self._listening: Any = None
         match = _ADDRESS.match(address)
@@ -46,7 +55,7 @@ class Admin(Service):
 
         :raises SystemExit: when the address cannot be listened on.
         """
-        reactor = self._gateway.context.reactor
+        reactor = self._reactor
         try:
             if self._tcp is None:
                 path = self._address.removeprefix("unix:")
@@ -57,29 +66,25 @@ class Admin(Service):
         except (CannotListenError, OSError) as error:
             # An OSError: the lock beside a UNIX socket cannot be made.
             reason = error.socketError if isinstance(error, CannotListenError) else error
-            self._gateway.log.critical(
+            self.log.critical(
                 "--admin {address}: cannot listen there: {error}", address=self._address, error=reason
             )
             raise SystemExit(1) from error
 
     def _site(self) -> Pages:
-        gateway = self._gateway
-        return Pages(
-            gateway.context.reactor,
-            {
-                "/status": Page(
-                    make=lambda: (200, json.dumps(status(gateway), indent=1) + "\n"),
-                    content_type="application/json",
-                ),
-                "/health": Page(make=lambda: health(gateway)),
-                "/metrics": Page(
-                    make=lambda: (200, metrics(gateway)), content_type="text/plain; version=0.0.4"
-                ),
-            },
-        )
+        return Pages(self._reactor, self._pages)
 
     def stopService(self) -> Any:
         """Stop listening."""
         Service.stopService(self)
         listening, self._listening = self._listening, None
         return None if listening is None else listening.stopListening()
+
+
+def pages_of(gateway: Gateway) -> dict[str, Page]:
+    """What one gateway says of itself."""
+    return {
+        "/status": Page(make=lambda: (200, json.dumps(status(gateway), indent=1) + "\n"), content_type=JSON),
+        "/health": Page(make=lambda: health(gateway)),
+        "/metrics": Page(make=lambda: (200, metrics(gateway)), content_type=METRICS),
+    }

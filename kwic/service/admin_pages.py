@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IReactorTime
 from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
 from twisted.logger import Logger
@@ -32,8 +33,8 @@ _OK, _NOT_FOUND, _METHOD_NOT_ALLOWED, _INTERNAL_ERROR = 200, 404, 405, 500
 class Page:
     """One page."""
 
-    make: Callable[[], tuple[int, str]]
-    """Returns the HTTP status and the text, anew for each request."""
+    make: Callable[[], tuple[int, str] | Deferred[tuple[int, str]]]
+    """Returns the HTTP status and the text, anew for each request; at once or later."""
     content_type: str = _PLAIN
 
 
@@ -76,6 +77,7 @@ class Visit(Protocol):
         self._site = site
         self._reader: HeadReader | None = HeadReader()
         self._visit: Handshake | None = None
+        self._gone = False
 
     def connectionMade(self) -> None:
         """The request is waited for."""
@@ -90,14 +92,29 @@ class Visit(Protocol):
             complete = self._reader.receive(data)
             if complete is None:
                 return
+            self._reader = None
             request = parse_request(complete[0])
             with_body = request.method != "HEAD"
-            status, text, content_type = self._page(request)
-            self._answer(status, text, content_type, with_body=with_body)
+            page = self._page(request)
         except HttpError as error:
-            self._answer(error.status, f"{error.text}\n", headers=error.headers, with_body=with_body)
+            self._refuse(error, with_body=with_body)
+            return
+        made: Deferred[Any] = maybeDeferred(page.make)
+        made.addCallback(self._made, page.content_type, with_body=with_body)
+        made.addErrback(self._not_made, request.target, with_body=with_body)
 
-    def _page(self, request: RequestHead) -> tuple[int, str, str]:
+    def _made(self, found: tuple[int, str], content_type: str, *, with_body: bool) -> None:
+        self._answer(*found, content_type, with_body=with_body)
+
+    def _not_made(self, failure: Failure, path: str, *, with_body: bool) -> None:
+        self.log.failure("the page {path} could not be made", failure, path=path)
+        error = HttpError(_INTERNAL_ERROR, "the page could not be made; the log says why")
+        self._refuse(error, with_body=with_body)
+
+    def _refuse(self, error: HttpError, *, with_body: bool) -> None:
+        self._answer(error.status, f"{error.text}\n", headers=error.headers, with_body=with_body)
+
+    def _page(self, request: RequestHead) -> Page:
         if request.method not in ("GET", "HEAD"):
             raise HttpError(
                 _METHOD_NOT_ALLOWED, "these pages can only be read: GET or HEAD", (("Allow", "GET, HEAD"),)
@@ -105,12 +122,7 @@ class Visit(Protocol):
         page = self._site.pages.get(request.target.partition("?")[0])
         if page is None:
             raise HttpError(_NOT_FOUND, f"there are {', '.join(self._site.pages)}")
-        try:
-            status, text = page.make()
-        except Exception as error:
-            self.log.failure("the page {path} could not be made", path=request.target)
-            raise HttpError(_INTERNAL_ERROR, "the page could not be made; the log says why") from error
-        return status, text, page.content_type
+        return page
 
     def _answer(
         self,
@@ -123,6 +135,8 @@ class Visit(Protocol):
     ) -> None:
         """Say it and that nothing follows, yet go on reading until the deadline: closing on unread bytes would take the answer back (a reset)."""
         self._reader = None
+        if self._gone:
+            return
         body = text.encode()
         head = render_head(
             f"HTTP/1.1 {status} {REASONS.get(status, 'Refused')}",
@@ -146,5 +160,6 @@ class Visit(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is gone."""
+        self._gone = True
         if self._visit is not None:
             self._visit.done()

@@ -26,6 +26,7 @@ from kwic.service.echo import Echo
 from kwic.service.entrances import Entrances
 from kwic.service.etcd_cluster import EtcdCluster
 from kwic.service.gateway import Gateway
+from kwic.service.joint import Joint
 from kwic.service.listening import Listening
 from kwic.service.local import LocalSource
 from kwic.service.membership import Alone, Membership
@@ -35,6 +36,7 @@ from kwic.service.path import EndpointPath, PathSource
 from kwic.service.proxy import Proxy
 from kwic.service.recovery import Recovery
 from kwic.service.reverse import Names
+from kwic.service.siblings import Siblings
 from kwic.service.socks_uplink import SocksUplink
 from kwic.service.source_endpoint import SourceEndpoint
 from kwic.service.sources import FixedSource, ReverseSource, SocksSource, UplinkSource, one_source
@@ -85,8 +87,15 @@ class Assembly:
         self._local: dict[str, Any] = {}
 
     def _make_membership(self) -> Membership:
+        worker, cluster = self._context.worker, self._make_cluster()
+        if worker is None:
+            return cluster or Alone()
+        siblings = Siblings(self._context, worker, self._neighbourly.request)
+        return siblings if cluster is None else Joint(siblings, cluster)
+
+    def _make_cluster(self) -> Membership | None:
         if self._config.cluster is None:
-            return Alone()
+            return None
         in_etcd = any(connect.is_etcd for connect in self._config.cluster.connects)
         kind = EtcdCluster if in_etcd else Cluster
         cluster = kind(self._context, self._config.cluster, self._neighbourly.request, self._config.liveness)

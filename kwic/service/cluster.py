@@ -28,7 +28,7 @@ from kwic.service.context import Context
 from kwic.service.discovery import Discovery
 from kwic.service.link import TIMINGS, Link
 from kwic.service.membership import Member, Membership, OwnState
-from kwic.service.mesh import Mesh
+from kwic.service.mesh import Mesh, Port
 from kwic.service.neighbour import Neighbour
 from kwic.service.path import Path, TunnelPath
 from kwic.service.seeds import Seeds
@@ -50,6 +50,7 @@ class Cluster(Membership):
     :param config: what was asked for.
     :param on_request: takes the clients that other members send here.
     :param liveness: how soon silence on a link is taken for death.
+    :param port: where links are taken; None for what was asked for.
     """
 
     log = Logger()
@@ -60,12 +61,14 @@ class Cluster(Membership):
         config: ClusterConfig,
         on_request: OnRequest,
         liveness: Liveness = Liveness.NORMAL,
+        port: Port | None = None,
     ) -> None:
         super().__init__()
         self._context = context
         self._reactor = context.reactor
         self._on_request = on_request
-        self._port = ClusterPort(context, config)
+        takes_links: Any = port or ClusterPort(context, config)
+        self._port = takes_links
         self._mesh = Mesh(context, config.name, self._port, self, TIMINGS[liveness])
         unicast = [connect for connect in config.connects if connect.scheme == "tcp"]
         groups = [connect for connect in config.connects if connect.scheme == "udp"]
@@ -199,7 +202,7 @@ class Cluster(Membership):
 
     def neighbour_up(self, neighbour: Neighbour) -> None:
         """A member is there."""
-        self.log.info("Cluster member {member} is now online", member=neighbour.label)
+        self._say_up(neighbour)
         self._say_members()
         self._introduce(neighbour)
         self.changed()
@@ -249,13 +252,15 @@ class Cluster(Membership):
         """A member is gone."""
         if not self.running:
             return
-        self.log.info(
-            "Cluster member {member} has gone down: {why}",
-            member=neighbour.label,
-            why="it has left" if neighbour.leaving else why,
-        )
+        self._say_down(neighbour, "it has left" if neighbour.leaving else why)
         self._say_members()
         self.changed()
+
+    def _say_up(self, neighbour: Neighbour) -> None:
+        self.log.info("Cluster member {member} is now online", member=neighbour.label)
+
+    def _say_down(self, neighbour: Neighbour, why: str) -> None:
+        self.log.info("Cluster member {member} has gone down: {why}", member=neighbour.label, why=why)
 
     def _say_members(self) -> None:
         self.log.info("Current cluster members:")

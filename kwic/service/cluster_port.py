@@ -117,10 +117,9 @@ class ClusterPort:
         missing = set(self._cluster.accepts)
         elsewhere: dict[Address, AddressNotHereError] = {}
         for accept, host in self._hosts():
-            place = (host, accept.port or 0)
             try:
-                if place not in self._listeners and self.permits(host):
-                    self._bind(accept, place)
+                if not self._is_bound(accept, host) and self.permits(host):
+                    self._bind(accept, (host, self._port_of(accept)))
                 missing.discard(accept)
             except AddressNotHereError as error:
                 elsewhere[accept] = error
@@ -130,12 +129,21 @@ class ClusterPort:
         if missing:
             self._timer = self._context.reactor.callLater(INTERFACE_S, self._listen_again)
 
+    def _port_of(self, accept: Address) -> int:
+        """Of several workers only the first can have it; the others have any, and tell it."""
+        worker = self._context.worker
+        return (accept.port or 0) if worker is None or worker.is_first else 0
+
+    def _is_bound(self, accept: Address, host: str) -> bool:
+        port = self._port_of(accept)
+        return any(place[0] == host and port in (0, place[1]) for place in self._listeners)
+
     def _bind(self, accept: Address, place: Place) -> None:
         assert self._factory is not None
         purpose = f"cluster {self._cluster.name}: {accept}"
         listener = Listener(self._context.reactor, *place, self._factory, purpose)
         listener.privilegedStartService()
-        self._listeners[place] = listener
+        self._listeners[listener.host, listener.port] = listener
         self._say(listener)
 
     def _listen_again(self) -> None:

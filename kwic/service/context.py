@@ -18,6 +18,7 @@ from kwic.policy.forward_proxy import Proxy, proxy_for
 from kwic.service.far_instances import FarInstances
 from kwic.service.relays import Relays
 from kwic.service.sightings import Sightings
+from kwic.service.worker import Worker
 from kwic.transport.connection_log import ConnectionLog
 from kwic.transport.deadlines import Deadlines
 from kwic.transport.negotiation import REQUEST_S
@@ -48,6 +49,7 @@ class Context:
     :param relays: the clients that are joined now.
     :param far_instances: which tunnels lead to the same instance of the other side.
     :param came_back: tells every uplink that a node of the other side is there again, or is said to be.
+    :param worker: which of several processes we are that are one instance together; None where there is only one.
     :param random: draws evenly from [0, 1): every wait and every tie is decided by it, so that a run can be repeated.
     """
 
@@ -66,6 +68,7 @@ class Context:
     far_instances: FarInstances = field(default_factory=FarInstances)
     came_back: Sightings = field(default_factory=Sightings)
     random: Callable[[], float] = random.random
+    worker: Worker | None = None
 
     @cached_property
     def requests(self) -> Deadlines:

@@ -34,7 +34,7 @@ STABLE_S = 1.0
 OURSELVES_S = 30.0
 
 Place = tuple[str, int]
-"""IP address and port."""
+"""IP address and port; or the path of a socket, and 0."""
 
 
 class DiallingUser(Interface):
@@ -119,7 +119,10 @@ class Dialling(ClientFactory):
             return
         host, port = self.place
         factory = self if self._tls is None else TLSMemoryBIOFactory(self._tls, True, self, self._reactor)
-        self._connector = self._reactor.connectTCP(host, port, factory, timeout=CONNECT_S)
+        if host.startswith("/"):
+            self._connector = self._reactor.connectUNIX(host, factory, timeout=CONNECT_S)
+        else:
+            self._connector = self._reactor.connectTCP(host, port, factory, timeout=CONNECT_S)
 
     # -- ClientFactory ------------------------------------------------------------------------------------------------------
 
@@ -160,6 +163,8 @@ class Dialling(ClientFactory):
 
     def _failed(self, error: str) -> None:
         """Say each reason once, when the operator has asked for this address, and dial again."""
-        if self.configured and not self._stopped and self._complaints.is_new(error):
+        # Of a worker that is not there its supervisor tells.
+        told = self.configured and not self.place[0].startswith("/")
+        if told and not self._stopped and self._complaints.is_new(error):
             self.log.warn("cluster: {error}; it is dialled again until a member answers", error=error)
         self.wake(self._backoff.next())

@@ -119,9 +119,16 @@ class Entrances:
                 raise SetupError(f"{socket.purpose}: TLS needs a keystore; add one under <security>")
             creator = credentials.server_options(socket.hosts, socket.tls)
             factory = tls_factory(creator, client=False, wrapped=factory, clock=self._context.reactor)
-        return Listener(self._context.reactor, socket.host, socket.port, factory, socket.purpose)
-
-    # -- WebSockets ---------------------------------------------------------------------------------------------------------
+        worker = self._context.worker
+        return Listener(
+            self._context.reactor,
+            socket.host,
+            socket.port,
+            factory,
+            socket.purpose,
+            shared=worker is not None,
+            inherited=None if worker is None else worker.take(socket.host, socket.port),
+        )
 
     def _site(self, socket: Socket) -> WebSocketSite:
         site = WebSocketSite(

@@ -26,20 +26,35 @@ class Listener(Service):
 
     :param reactor: listens.
     :param host: an IP address.
-    :param port: the port.
+    :param port: the port; 0 for any.
     :param factory: makes the protocols.
     :param purpose: the accepts that it serves, for the error.
+    :param shared: whether other workers of ours listen there too.
+    :param inherited: the file descriptor of a socket that listens there already.
     """
 
     log = Logger()
 
-    def __init__(self, reactor: Any, host: str, port: int, factory: IProtocolFactory, purpose: str) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        host: str,
+        port: int,
+        factory: IProtocolFactory,
+        purpose: str,
+        *,
+        shared: bool = False,
+        inherited: int | None = None,
+    ) -> None:
         self._reactor = reactor
         self.host = host
         self.port = port
         self._factory = factory
         self._purpose = purpose
+        self._shared = shared
+        self._inherited = inherited
         self._listening: Any = None
+        self._parked = False
 
     def __str__(self) -> str:
         return f"{bracketed(self.host)}:{self.port}"
@@ -58,9 +73,19 @@ class Listener(Service):
         if self._listening is not None:
             return
         try:
-            self._listening = listen(self._reactor, self.host, self.port, self._factory)
+            self._listening = listen(
+                self._reactor,
+                self.host,
+                self.port,
+                self._factory,
+                shared=self._shared,
+                inherited=self._inherited,
+            )
+            self._inherited = None
         except CannotListenError as error:
             raise self._explain(error.socketError) from error
+        if not self.port:
+            self.port = self._listening.getHost().port
 
     def _explain(self, error: Any) -> SetupError:
         number = getattr(error, "errno", None)
@@ -80,6 +105,17 @@ class Listener(Service):
             f"{self._purpose}: cannot listen on {self}: {getattr(error, 'strerror', None) or error}"
         )
 
+    def park(self) -> int:
+        """
+        Keep the socket, and leave those who come there to others.
+
+        :returns: its file descriptor.
+        """
+        self._parked = True
+        self._listening.stopReading()
+        number: int = self._listening.fileno()
+        return number
+
     def startService(self) -> None:
         """Listen, where it was not done while privileged."""
         Service.startService(self)
@@ -90,9 +126,9 @@ class Listener(Service):
         if self._listening is None:
             return None
         listening, self._listening = self._listening, None
-        accept = getattr(listening, "doRead", None)
-        if accept is not None:
-            accept()
+        take_all = getattr(listening, "take_all", None)
+        if take_all is not None and not self._parked:
+            take_all()
         return maybeDeferred(listening.stopListening)
 
     def stopService(self) -> Deferred[None] | None:

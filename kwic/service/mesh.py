@@ -17,12 +17,11 @@ from typing import Protocol as Interface
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
-from twisted.internet.interfaces import IAddress
+from twisted.internet.interfaces import IAddress, IProtocolFactory
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
 from kwic.policy.liveness import Timing
-from kwic.service.cluster_port import ClusterPort
 from kwic.service.context import Context
 from kwic.service.dialling import INITIAL_S, Dialling, Place
 from kwic.service.link import Link
@@ -66,6 +65,36 @@ class MeshUser(Interface):
         """A member cannot be talked to any more."""
 
 
+class Port(Interface):
+    """Where links are taken, and how they are secured (`ClusterPort`, `SiblingPort`)."""
+
+    @property
+    def accept(self) -> str:
+        """Where others reach us, as a URI; empty when they need not be told."""
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Where we listen."""
+
+    def check(self) -> None:
+        """Find out before the start what cannot work."""
+
+    def permits(self, host: str) -> bool:
+        """Whether links with an address may be opened."""
+
+    def client_tls(self) -> Any:
+        """What makes TLS connections to other members; None where TLS is not spoken."""
+
+    def place_of(self, accept: str, peer_host: str) -> Place | None:
+        """Where another member takes links."""
+
+    def listen(self, factory: IProtocolFactory) -> None:
+        """Take links from now on."""
+
+    def stop(self) -> Deferred[Any]:
+        """Take no more links."""
+
+
 class Mesh(Service):
     """
     Keeps the links.
@@ -79,9 +108,7 @@ class Mesh(Service):
 
     log = Logger()
 
-    def __init__(
-        self, context: Context, cluster: str, port: ClusterPort, user: MeshUser, timing: Timing
-    ) -> None:
+    def __init__(self, context: Context, cluster: str, port: Port, user: MeshUser, timing: Timing) -> None:
         self._context = context
         self._reactor = context.reactor
         self._cluster = cluster

@@ -8,6 +8,7 @@ Linux lets a socket on `::` take IPv4 clients as well, unless it is told not to:
 from __future__ import annotations
 
 import functools
+import os
 import socket
 from typing import Any
 
@@ -20,6 +21,9 @@ from kwic.transport import lean_tcp
 #: Connections that may wait to be accepted: a burst of clients must not be turned away by the kernel.
 BACKLOG = 1024
 
+#: So many are taken at once where other processes take some too: one would take all while the others wake up.
+SHARED_ACCEPTS = 4
+
 ANY_IPV4 = "0.0.0.0"
 ANY_IPV6 = "::"
 
@@ -27,18 +31,49 @@ ANY_IPV6 = "::"
 class _Port(tcp.Port):
     """A socket that takes no IPv4 clients where it is an IPv6 one, and whose clients are lean."""
 
+    #: Other processes of ours have it, or one like it, too.
+    shared = False
+    #: Closing it is enough, and leaves it open for other processes.
+    _shouldShutdown = False
+
     def createInternetSocket(self) -> socket.socket:
         """Tell it so before it is bound."""
         created: socket.socket = super().createInternetSocket()
+        if self.shared:
+            created.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if self.addressFamily == socket.AF_INET6:
             created.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         if lean_tcp.fits(self.reactor):
-            self.transport = lean_tcp.LeanConnection
             lean_tcp.tune(created)
         return created
 
+    def startListening(self) -> None:
+        """Listen, or go on where another process began."""
+        if lean_tcp.fits(self.reactor):
+            self.transport = lean_tcp.LeanConnection
+        super().startListening()
 
-def listen(reactor: Any, host: str, port: int, factory: IProtocolFactory) -> IListeningPort:
+    def doRead(self) -> None:
+        """Take those who came; where others take some too, leave them some."""
+        if self.shared:
+            self.numberAccepts = min(self.numberAccepts, SHARED_ACCEPTS)
+        super().doRead()
+
+    def take_all(self) -> None:
+        """Take everybody whom the kernel has let in for us: we are about to stop."""
+        self.numberAccepts = BACKLOG
+        super().doRead()
+
+
+def listen(
+    reactor: Any,
+    host: str,
+    port: int,
+    factory: IProtocolFactory,
+    *,
+    shared: bool = False,
+    inherited: int | None = None,
+) -> IListeningPort:
     """
     Listen.
 
@@ -46,15 +81,23 @@ def listen(reactor: Any, host: str, port: int, factory: IProtocolFactory) -> ILi
     :param host: an address; an IPv6 one may have a scope.
     :param port: the port.
     :param factory: makes the protocols.
+    :param shared: whether other processes of ours listen there too (SO_REUSEPORT, where the socket is not inherited).
+    :param inherited: the file descriptor of a socket that listens there already; it is closed here.
     :raises CannotListenError: that is not possible.
     """
-    listening: IListeningPort
-    if isinstance(reactor, PosixReactorBase):
-        listening = _Port(port, factory, BACKLOG, host, reactor)
-        listening.startListening()
+    if not isinstance(reactor, PosixReactorBase):
+        listening: IListeningPort = reactor.listenTCP(port, factory, backlog=BACKLOG, interface=host)
+        return listening
+    if inherited is None:
+        made = _Port(port, factory, BACKLOG, host, reactor)
     else:
-        listening = reactor.listenTCP(port, factory, backlog=BACKLOG, interface=host)
-    return listening
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        made = _Port._fromListeningDescriptor(reactor, inherited, family, factory)  # noqa: SLF001 - what adoptStreamPort does
+        made.addressFamily = family
+        os.close(inherited)
+    made.shared = shared
+    made.startListening()
+    return made
 
 
 @functools.cache

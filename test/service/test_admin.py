@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from kwic.service.admin import Admin
+from kwic.service.admin import Admin, pages_of
 from kwic.service.admin_pages import VISIT_S, VISITORS_MAXIMUM
 from kwic.wire.http_head import MAXIMUM_HEAD_BYTES
 from test.service.gateway_case import GatewayCase, Talker
@@ -19,7 +19,7 @@ class AdminCase(GatewayCase):
     def setUp(self) -> None:
         super().setUp()
         self.gateway = self.start("gw", ADDRESS, ECHO)
-        self.admin = Admin(self.gateway, f"{ADDRESS}:{PORT}")
+        self.admin = Admin(self.gateway.context.reactor, f"{ADDRESS}:{PORT}", pages_of(self.gateway))
         self.admin.setServiceParent(self.gateway)
 
     def visit(self, said: bytes) -> Talker:

@@ -35,6 +35,7 @@ def page(status: Mapping[str, Any]) -> Iterator[str]:
             [_tunnel(item) for item in _items(status, "tunnels")],
         ),
         ("Names offered here", _names(status)),
+        ("Workers", [_worker(item) for item in _items(status, "workers")]),
         ("Members of the cluster", [_member(item) for item in _items(status, "members")]),
     ):
         if rows:
@@ -98,6 +99,17 @@ def _tunnel(item: Mapping[str, Any]) -> Row:
         state,
         _text(item, "uri"),
         ", ".join(_texts(item, "names")),
+    )
+
+
+def _worker(item: Mapping[str, Any]) -> Row:
+    restarts = _number(item, "restarts")
+    return (
+        f"{_number(item, 'number'):.0f}",
+        _counted(_number(item, "clients"), "client"),
+        _counted(_number(item, "tunnels"), "tunnel"),
+        duration(_number(item, "uptime_s")) if item.get("answers") else "DOES NOT ANSWER",
+        f"started again {_counted(restarts, 'time')}" if restarts else "",
     )
 
 
