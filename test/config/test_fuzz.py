@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
@@ -14,6 +15,7 @@ from kwic.config.address import parse_address, parse_bind, parse_etcd
 from kwic.config.ciphers import parse_ciphers, unspoken_ciphers
 from kwic.config.document import LARGEST_FILE, MOST_ELEMENTS
 from kwic.config.model import GatewayConfig
+from kwic.config.pair import check_pair
 from kwic.config.problem import BadValueError, ConfigError, Report, Severity
 from kwic.config.properties import DEEPEST, Properties, parse_gateway_opts
 from kwic.config.reader import read_text
@@ -22,9 +24,16 @@ from kwic.config.tls_names import parse_protocols, unsafe_protocols
 from kwic.config.units import parse_rate, parse_size, parse_time_s
 from test.config.test_corpus import INVALID, VALID
 from test.config.test_etc import ETC
+from test.config.test_pair import PAIRS
 from test.config.text import echo, gateway
 
 SEEDS = [path.read_bytes() for path in (*VALID, *INVALID, *sorted(ETC.rglob("*.xml")))]
+FITTING = [path.read_bytes() for path in (*VALID, *sorted(ETC.rglob("*.xml")))]
+FITTING += [path.read_bytes() for folder in PAIRS for path in sorted(folder.glob("*.xml"))]
+VALUE = re.compile(rb"<(?P<tag>[a-z.-]+)>(?P<value>[^<>]+)</(?P=tag)>")
+VALUES = sorted(
+    {(found["tag"], found["value"]) for data in SEEDS + FITTING for found in VALUE.finditer(data)}
+)
 QUICK = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 WORDS = [
     *(
@@ -122,6 +131,21 @@ def damaged(draw: DrawFn) -> bytes:
     return bytes(data)
 
 
+@st.composite
+def swapped(draw: DrawFn) -> bytes:
+    """A file that is valid but for a few values, which are those of other elements, of this file or of another one."""
+    data = draw(st.sampled_from(FITTING))
+    for _ in range(draw(st.integers(1, 5))):
+        spots = list(VALUE.finditer(data))
+        if not spots:
+            break
+        spot = draw(st.sampled_from(spots))
+        same = [value for tag, value in VALUES if tag == spot["tag"]]
+        value = draw(st.sampled_from(same if draw(st.booleans()) else [value for _, value in VALUES]))
+        data = data[: spot.start("value")] + value + data[spot.end("value") :]
+    return data
+
+
 def elements(depth: int = 4) -> st.SearchStrategy[str]:
     """Well-formed elements with the right names in the wrong places."""
     text = st.sampled_from(WORDS)
@@ -132,10 +156,10 @@ def elements(depth: int = 4) -> st.SearchStrategy[str]:
 class FuzzTests(SynchronousTestCase):
     """The reader under abuse."""
 
-    def read(self, data: bytes) -> None:
-        """One of the two, with what belongs to it."""
+    def read(self, data: bytes, file: str = "fuzz.xml") -> GatewayConfig | None:
+        """:returns: a configuration; None when there are problems. Either has what belongs to it."""
         try:
-            config = read_text(data, "fuzz.xml", environ={"PATH": "/bin"})
+            config = read_text(data, file, environ={"PATH": "/bin"})
         except ConfigError as error:
             self.assertTrue(any(problem.severity is Severity.ERROR for problem in error.problems))
             self.assertLessEqual(len(error.problems), Report.LIMIT + 1)
@@ -143,9 +167,10 @@ class FuzzTests(SynchronousTestCase):
                 self.assertTrue(problem.message)
                 self.assertNotIn("\n", problem.render())
                 self.assertLess(len(problem.render()), 2000)
-        else:
-            self.assertIsInstance(config, GatewayConfig)
-            self.assertFalse([problem for problem in config.warnings if problem.severity is Severity.ERROR])
+            return None
+        self.assertIsInstance(config, GatewayConfig)
+        self.assertFalse([problem for problem in config.warnings if problem.severity is Severity.ERROR])
+        return config
 
     @QUICK
     @given(st.binary(max_size=400))
@@ -158,6 +183,22 @@ class FuzzTests(SynchronousTestCase):
     def test_damaged_files(self, data: bytes) -> None:
         """Real files with damage are read or refused."""
         self.read(data)
+
+    @settings(QUICK, max_examples=600)
+    @given(swapped())
+    def test_swapped_values(self, data: bytes) -> None:
+        """Files with values of other elements are read or refused."""
+        self.read(data)
+
+    @settings(QUICK, max_examples=400)
+    @given(st.lists(swapped() | st.sampled_from(FITTING), min_size=2, max_size=4))
+    def test_files_together(self, files: list[bytes]) -> None:
+        """Whatever is valid by itself can be held against each other; each problem stands in one of the files."""
+        read = [self.read(data, f"{number}.xml") for number, data in enumerate(files)]
+        for problem in check_pair([config for config in read if config is not None]):
+            self.assertTrue(problem.message)
+            self.assertNotIn("\n", problem.render())
+            self.assertIsNotNone(problem.place)
 
     @settings(QUICK, max_examples=300)
     @given(st.lists(elements(), max_size=8).map("".join))
