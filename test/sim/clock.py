@@ -67,11 +67,11 @@ class SimCall:
         """
         if not self.is_due():
             return False
-        self._clock.acting = self.owner
-        if self.owner is None:
+        owner = self._clock.acting = self.owner
+        if owner is None or owner.runs:
             self.run()
-        else:
-            self.owner.due(self)
+        elif owner.alive:
+            owner.put_off(self)
         return True
 
     def is_due(self) -> bool:

@@ -310,12 +310,9 @@ class SimReactor:
     def addSystemEventTrigger(self, *args: Any, **kwargs: Any) -> None:
         """Nothing ends here."""
 
-    def due(self, call: SimCall) -> None:
-        """Something is to happen in this process now."""
-        if self.runs:
-            call.run()
-        elif self.alive:
-            self._late.append(call)
+    def put_off(self, call: SimCall) -> None:
+        """Something is to happen in this process, but cannot yet."""
+        self._late.append(call)
 
     @property
     def runs(self) -> bool:

@@ -78,7 +78,7 @@ class Run:
         self._remedies: list[Remedy] = []
         self._numbers = count(1)
         self._client_timer: Any = None
-        self._rate = self._dice.uniform(2, 7)
+        self._rate = self._dice.uniform(2, 5.5)
         #: From then on there are fewer clients.
         self._quiet_s = float("inf")
         self._fault_count = 0
@@ -161,7 +161,7 @@ class Run:
 
     def _storm(self) -> None:
         """Faults at any time."""
-        ends_s = self.world.now_s + self._dice.uniform(6, 12)
+        ends_s = self.world.now_s + self._dice.uniform(6, 11)
         mean_s = self._dice.choice((0.3, 1.0, 2.0))
         while self.world.now_s < ends_s:
             self._pass(self._dice.expovariate(1 / mean_s))
@@ -293,10 +293,10 @@ def prepare(seed: int) -> None:
 def topology(seed: int) -> Topology:
     """What the schedule of a seed happens to."""
     dice = random.Random(f"{seed} topology")
-    own, shared = dice.choice(((True, False), (False, True), (True, True)))
+    own, shared = dice.choices(((True, False), (False, True), (True, True)), (2, 2, 1))[0]
     return Topology(
-        clouds=dice.choice((2, 2, 2, 3)),
-        agents=dice.choice((2, 2, 2, 3)),
+        clouds=dice.choice((2, 2, 2, 2, 3)),
+        agents=dice.choice((2, 2, 2, 2, 3)),
         own_names=own,
         shared_name=shared,
         multicast=dice.random() < 0.5,

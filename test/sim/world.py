@@ -35,6 +35,8 @@ from test.sim.traffic import Script, ServerEnd
 
 #: Where the back ends listen.
 BACK_ENDS = {SERVER_A: PORT_A_OWN, SERVER_B: PORT_B}
+#: What is due now may be followed so often by something that is due now, when a process ends.
+TURNS = 10
 #: Unless something slows it down.
 LATENCY_S = 0.002
 
@@ -181,14 +183,19 @@ class World:
             if isinstance(result, Failure):
                 self.wrong(f"{name} failed to stop: {result.getErrorMessage()}")
             if instance.starts == start and instance.alive:
-                # The process ends when the turn does.
                 self.clock.callLater(0, self._ended, name, start, stopped)
 
         instance.stop(done)
 
-    def _ended(self, name: str, start: int, stopped: Callable[[], None]) -> None:
+    def _ended(self, name: str, start: int, stopped: Callable[[], None], turns: int = TURNS) -> None:
         instance = self.instances[name]
-        if instance.starts == start and instance.alive:
+        if instance.starts != start or not instance.alive:
+            return
+        due = any(call.getTime() <= self.clock.seconds() for call in instance.reactor.calls)
+        if due and turns:
+            # The process ends when the turn does.
+            self.clock.callLater(0, self._ended, name, start, stopped, turns - 1)
+        else:
             self.say(f"{name} has stopped")
             self.leftovers(instance)
             self.ledger.broke(host(name))
