@@ -6,6 +6,7 @@ import getopt
 import socket
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from twisted.python import usage
@@ -15,6 +16,7 @@ from kwic.config.model import GatewayConfig
 from kwic.config.problem import Problem
 from kwic.config.properties import parse_gateway_opts
 from kwic.config.reader import read_config
+from kwic.policy.forward_proxy import unusable_proxies
 from kwic.transport.tls_options import ciphers_are_left
 
 
@@ -99,6 +101,5 @@ def load_config(path: Path, defines: Mapping[str, str], environ: Mapping[str, st
     :param environ: the environment.
     :raises ConfigError: all that keeps a gateway from starting with the file.
     """
-    return read_config(
-        path, defines=defines, environ=environ, hostname=socket.gethostname(), checks=[ciphers_are_left]
-    )
+    checks = (ciphers_are_left, partial(unusable_proxies, environ=environ))
+    return read_config(path, defines=defines, environ=environ, hostname=socket.gethostname(), checks=checks)

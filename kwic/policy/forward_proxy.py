@@ -12,12 +12,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from urllib.parse import unquote, urlsplit
 
-from kwic.config.model import Address, bracketed
+from kwic.config.ends import ends
+from kwic.config.model import Address, GatewayConfig, bracketed
+from kwic.config.problem import Problem, Severity, refusal
 from kwic.errors import SetupError
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -51,10 +53,38 @@ def proxy_for(address: Address, properties: Mapping[str, str], environ: Mapping[
     """
     if not address.is_websocket:
         return None
-    for prefix in ("https", "http") if address.secure else ("http",):
-        if f"{prefix}.proxyHost" in properties:
-            return _from_properties(address, properties, prefix)
-    return _from_environment(address, environ)
+    prefix = _prefix(address, properties)
+    return (
+        _from_environment(address, environ)
+        if prefix is None
+        else _from_properties(address, properties, prefix)
+    )
+
+
+def unusable_proxies(config: GatewayConfig, environ: Mapping[str, str]) -> Iterator[Problem]:
+    """:returns: a warning for each proxy of the environment that cannot be used, at the first address that would need it."""
+    said: set[str] = set()
+    for service in config.services:
+        for end in ends(service):
+            if (
+                end.listens
+                or not end.address.is_websocket
+                or _prefix(end.address, config.properties) is not None
+            ):
+                continue
+            try:
+                _from_environment(end.address, environ)
+            except SetupError as error:
+                if str(error) not in said:
+                    said.add(str(error))
+                    prefix = f"{end.address} cannot be dialled: "
+                    yield refusal(end.place, error, prefix, severity=Severity.WARNING)
+
+
+def _prefix(address: Address, properties: Mapping[str, str]) -> str | None:
+    """:returns: how the properties begin that say through what an address is dialled; None when none does."""
+    prefixes = ("https", "http") if address.secure else ("http",)
+    return next((prefix for prefix in prefixes if f"{prefix}.proxyHost" in properties), None)
 
 
 # -- properties ------------------------------------------------------------------------------------------------------------

@@ -134,6 +134,16 @@ class OptionTests(FilesTestCase):
         self.assertEqual((status, out), (1, ""))
         self.assertIn("GATEWAY_OPTS cannot be read", err)
 
+    def test_proxy_of_the_environment(self) -> None:
+        """A proxy that cannot be used is told at what would be dialled through it."""
+        self.patch(os, "environ", {"HTTPS_PROXY": "socks5://squid:1080"})
+        status, out, _ = self.type(check, self.write("a.xml", proxy(connect="wss://cloud/a")))
+        self.assertEqual(status, 0)
+        self.assertIn("warning: wss://cloud:443/a cannot be dialled: HTTPS_PROXY names a socks5 proxy", out)
+        self.patch(os, "environ", {"HTTPS_PROXY": "http://squid:3128"})
+        out = self.type(check, self.write("a.xml", proxy(connect="wss://cloud/a")))[1]
+        self.assertEqual(out, "1 file, 1 service: no problems\n")
+
     def test_properties_of_one_file(self) -> None:
         """One file can stand for several nodes, with what differs behind commas."""
         path = self.write("a.xml", proxy("tcp://${host}:${port}"))

@@ -6,7 +6,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from kwic.config.model import Address
 from kwic.errors import SetupError
-from kwic.policy.forward_proxy import Proxy, proxy_for
+from kwic.policy.forward_proxy import Proxy, proxy_for, unusable_proxies
+from test.config.text import proxy, read, reverse
 
 
 def wss(host: str = "cloud.example.com", port: int = 443) -> Address:
@@ -166,3 +167,44 @@ class EnvironmentTests(SynchronousTestCase):
         """This machine is always reached directly."""
         for host in ("localhost", "127.0.0.1", "::1"):
             self.assertIsNone(self.choose(wss(host)), host)
+
+
+class UnusableTests(SynchronousTestCase):
+    """Proxies of the environment that cannot be used, told before anybody dials."""
+
+    def said(self, *parts: str, **environ: str) -> list[str]:
+        """What is said about a configuration in an environment."""
+        return [problem.render() for problem in unusable_proxies(read(*parts), environ)]
+
+    def test_told_once(self) -> None:
+        """Each is told at the first address that is dialled through it."""
+        parts = (
+            proxy(connect="ws://one/a", name="A"),
+            proxy("tcp://127.0.0.1:2", "ws://two/a", name="B"),
+            proxy("tcp://127.0.0.1:3", "wss://three/a", name="C"),
+            proxy("pipe://a", accept_options=reverse("wss://four/kwic"), name="D"),
+        )
+        first, second = self.said(*parts, HTTP_PROXY="socks5://squid:1080", https_proxy="http://squid:x")
+        self.assertIn(
+            "2:70: warning: ws://one:80/a cannot be dialled: HTTP_PROXY names a socks5 proxy", first
+        )
+        self.assertIn(
+            "4:67: warning: wss://three:443/a cannot be dialled: HTTPS_PROXY is not the address", second
+        )
+
+    def test_not_needed(self) -> None:
+        """Nothing is said where nobody goes through it: what is listened at, other schemes, properties, this machine, exceptions."""
+        properties = (
+            "<properties><property><name>http.proxyHost</name><value>squid</value></property></properties>"
+        )
+        dialled = proxy(connect="ws://one/a")
+        for parts, environ in (
+            ((dialled,), {}),
+            ((dialled,), {"HTTP_PROXY": "http://squid"}),
+            ((dialled,), {"HTTPS_PROXY": "socks5://squid"}),
+            ((dialled,), {"HTTP_PROXY": "socks5://squid", "NO_PROXY": "one"}),
+            ((properties, dialled), {"HTTP_PROXY": "socks5://squid"}),
+            ((proxy("ws://one/a"),), {"HTTP_PROXY": "socks5://squid"}),
+            ((proxy(connect="ws://localhost/a"),), {"HTTP_PROXY": "socks5://squid"}),
+        ):
+            self.assertEqual(self.said(*parts, **environ), [], parts)
