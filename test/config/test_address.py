@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -211,6 +211,7 @@ class AddressTests(SynchronousTestCase):
         ])  # fmt: skip
         self.assertRaises(BadValueError, parse_etcd, "etcd://a,")
 
+    @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the machine may be busy
     @given(
         st.sampled_from(("tcp", "ssl", "ws", "wss", "socks", "udp")),
         st.from_regex(r"[a-z][a-z0-9]{0,20}(\.[a-z][a-z0-9]{0,10}){0,3}", fullmatch=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -63,6 +63,7 @@ class TimeTests(SynchronousTestCase):
         error = self.assertRaises(BadValueError, parse_time_s, "55 secnds")
         self.assertEqual(str(error), "“55 secnds” is not a time; did you mean “seconds”?")
 
+    @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the machine may be busy
     @given(st.floats(0, 1e8, allow_nan=False).map(lambda number: round(number, 6)))
     def test_any_number_of_seconds(self, seconds: float) -> None:
         """Any plain number means itself."""
