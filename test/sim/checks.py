@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kwic.service.proxy import Proxy
-from kwic.transport.tunnel import MESSAGE_BYTES, Tunnel
+from kwic.transport.tunnel import Tunnel
 from kwic.wire.window import WINDOW_MAXIMUM_BYTES
 from test.sim.instance import Instance, carrier, peer_host
 from test.sim.ledger import host, way
@@ -20,6 +20,8 @@ SUSPECT_S = 3.5
 MARGIN_S = 1.0
 #: One more read than the mark at which the opposite leg is paused.
 STREAM_BYTES = 65_536 + 4 * READ_BYTES
+#: One message carries at most so much (protocol.md, Session).
+MESSAGE_BYTES = 262_144
 #: What a full link still takes: its own buffer, and the message that was being written.
 LINK_BYTES = 65_536 + 2 * MESSAGE_BYTES
 #: What a session may want to say before the link takes it.
