@@ -14,8 +14,8 @@ from typing import Any
 from twisted.internet import tcp
 from twisted.internet.interfaces import IReactorFDSet
 
-#: At most so much is offered to the socket in one call; Twisted's own 128 KiB would cut our messages in two.
-SEND_BYTES = 1_048_576
+from kwic.transport.lean_tcp import SEND_BYTES, LeanConnection
+from kwic.transport.stream import Stream
 
 
 def fits(transport: Any) -> bool:
@@ -37,6 +37,9 @@ def sender(transport: Any) -> Callable[[Any], None]:
     :param transport: any transport.
     :returns: to be called with bytes, or a view of bytes that may change afterwards.
     """
+    # Its class is asked: a transport of Twisted's on top of a connection – TLS – passes on whatever it does not have itself.
+    if isinstance(transport, LeanConnection | Stream):
+        return transport.send_now
     if not fits(transport):
         write: Callable[[Any], None] = transport.write
         return lambda data: write(data if type(data) is bytes else bytes(data))

@@ -27,8 +27,11 @@ from twisted.internet.posixbase import PosixReactorBase
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-#: A read begins with so many bytes, and grows towards the transport's `bufferSize` while reads are full.
+#: A read begins with so many bytes, and grows up to so many while reads are full: fewer and larger pieces cost less all the way (docs/performance.md).
 FIRST_READ_BYTES = 16_384
+READ_BYTES = 262_144
+#: At most so much is offered to the socket in one call; Twisted's own 128 KiB would cut our messages in two.
+SEND_BYTES = 1_048_576
 
 #: The methods that are replaced or called, with their parameters as this file knows them.
 _KNOWN = {
@@ -72,6 +75,8 @@ class LeanConnection(tcp.Server):
 
     tuned = True
     """It has been given what `tune` gives."""
+    SEND_LIMIT = SEND_BYTES
+    bufferSize = READ_BYTES
     high_bytes: int | None = None
     """More than this waiting to be sent pauses the producer, and at half of it he goes on; None for Twisted's `bufferSize`."""
 
@@ -148,6 +153,29 @@ class LeanConnection(tcp.Server):
             return 0
         except OSError as problem:
             return 0 if problem.errno == ENOBUFS else main.CONNECTION_LOST
+
+    def send_now(self, data: Any) -> None:
+        """
+        Send at once what the socket takes, in the order of what was written; the rest waits.
+
+        :param data: bytes, or a view of bytes that may change afterwards.
+        """
+        if (
+            self._tempDataLen
+            or self.dataBuffer
+            or not self.connected
+            or self.disconnecting
+            or self._writeDisconnecting
+            or not data
+        ):
+            self.write(data if type(data) is bytes else bytes(data))
+            return
+        sent = self.writeSomeData(data)
+        if not isinstance(sent, int):
+            # The connection is lost: the reactor will find out, and say so, in its own time.
+            self.write(bytes(data))
+        elif sent < len(data):
+            self.write(bytes(memoryview(data)[sent:]))
 
     def end_at_once(self) -> bool:
         """

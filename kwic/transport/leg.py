@@ -21,8 +21,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-#: One read of a socket: fewer and larger pieces cost less all the way (docs/performance.md).
-READ_BYTES = 262_144
+from kwic.transport.lean_tcp import READ_BYTES
 
 
 def can_half_close(transport: object) -> bool:
@@ -40,9 +39,11 @@ def can_half_close(transport: object) -> bool:
 
 def tune(transport: Any) -> None:
     """Send small writes at once, read large pieces, and let the kernel notice a peer that vanished, where there are such knobs."""
+    if getattr(transport, "tuned", False):
+        return
     if hasattr(transport, "bufferSize"):
         transport.bufferSize = READ_BYTES
-    if not getattr(transport, "tuned", False) and ITCPTransport.providedBy(transport):
+    if ITCPTransport.providedBy(transport):
         transport.setTcpNoDelay(True)
         transport.setTcpKeepAlive(True)
 
@@ -61,12 +62,33 @@ class Leg(Protocol):
     """What it receives is sent or copied before it returns (see `sender`)."""
     transport: Any
 
+    # There are two of these for each client: no dictionary each. The last three are Twisted's.
+    __slots__ = (
+        "_is_ready",
+        "_on_ready",
+        "connected",
+        "early",
+        "ended",
+        "factory",
+        "lost",
+        "on_end",
+        "on_gone",
+        "on_lost",
+        "other",
+        "sink",
+        "timer",
+        "transport",
+    )
+
     def __init__(
         self,
         on_ready: Callable[[Leg], None] | None = None,
         on_lost: Callable[[Leg, Failure], None] | None = None,
         early: bytes = b"",
     ) -> None:
+        self.connected = 0
+        self.factory = None
+        self.transport = None
         self._on_ready = on_ready
         self._is_ready = False
         self.on_lost = on_lost
@@ -109,8 +131,9 @@ class Leg(Protocol):
     def _ready(self) -> None:
         self._is_ready = True
         self.transport.pauseProducing()
-        if self._on_ready is not None:
-            self._on_ready(self)
+        on_ready, self._on_ready = self._on_ready, None
+        if on_ready is not None:
+            on_ready(self)
 
     def dataReceived(self, data: bytes) -> None:
         """Hand bytes to the other leg."""

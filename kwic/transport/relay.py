@@ -21,6 +21,7 @@ from zope.interface import implementer
 
 from kwic.transport.deadlines import Deadlines
 from kwic.transport.direct_send import sender
+from kwic.transport.lean_tcp import LeanConnection
 from kwic.transport.leg import Leg, can_half_close
 
 #: Quiet seconds after which a leg that cannot be half-closed is closed, when the opposite leg has sent its end of stream.
@@ -33,11 +34,18 @@ CLOSING_S = 60.0
 class Source:
     """A leg seen from the transport that writes what the leg reads: it can be paused, and it is never stopped from there."""
 
-    __slots__ = ("pauseProducing", "resumeProducing")
+    __slots__ = ("_transport",)
 
     def __init__(self, transport: IPushProducer) -> None:
-        self.pauseProducing = transport.pauseProducing
-        self.resumeProducing = transport.resumeProducing
+        self._transport = transport
+
+    def pauseProducing(self) -> None:
+        """The other end is full."""
+        self._transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """It has room again."""
+        self._transport.resumeProducing()
 
     def stopProducing(self) -> None:
         """The consumer is gone; its leg's `connectionLost` says how, and that decides what happens here."""
@@ -50,7 +58,7 @@ class Relay:
     :param near: the leg on which the client came.
     :param far: the leg that was dialled for it.
     :param clock: for the linger and closing deadlines.
-    :param on_done: called once, when both legs are gone.
+    :param on_done: called with the relay once, when both legs are gone.
     :param closing: the deadlines of closing legs, `CLOSING_S` each, where several relays share them.
     """
 
@@ -61,7 +69,7 @@ class Relay:
         near: Leg,
         far: Leg,
         clock: IReactorTime,
-        on_done: Callable[[], None] = lambda: None,
+        on_done: Callable[[Relay], None] = lambda relay: None,
         closing: Deadlines | None = None,
     ) -> None:
         self._clock = clock
@@ -72,10 +80,10 @@ class Relay:
 
     def start(self) -> None:
         """Let both legs run."""
+        half_closed, lost = self._half_closed, self._lost
         for leg in self._legs:
             leg.sink = sender(_other(leg).transport)
-            leg.on_end = self._half_closed
-            leg.on_lost = self._lost
+            leg.on_end, leg.on_lost = half_closed, lost
         for leg in self._legs:
             if leg.lost is None:
                 leg.transport.registerProducer(Source(_other(leg).transport), True)
@@ -88,6 +96,11 @@ class Relay:
                 leg.transport.resumeProducing()
             else:
                 self._lost(leg, leg.lost)
+
+    @property
+    def near(self) -> Leg:
+        """The leg on which the client came."""
+        return self._legs[0]
 
     def abort(self) -> None:
         """Reset both legs."""
@@ -125,8 +138,8 @@ class Relay:
         if leg.lost is not None:
             return
         _release(leg.transport)
-        end_at_once = getattr(leg.transport, "end_at_once", None)
-        if end_at_once is None or not end_at_once():
+        # Its class is asked: a transport of Twisted's on top of a connection passes on whatever it does not have itself.
+        if not (isinstance(leg.transport, LeanConnection) and leg.transport.end_at_once()):
             leg.transport.loseConnection()
         if leg.lost is not None:
             return
@@ -154,7 +167,7 @@ class Relay:
         other = _other(leg)
         other.sink = _drop
         if other.lost is not None:
-            self._on_done()
+            self._on_done(self)
         elif reason.check(ConnectionDone):
             self._close(other)
         else:

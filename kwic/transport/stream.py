@@ -143,6 +143,14 @@ class Stream:
             if self._streaming:
                 self._producer.pauseProducing()
 
+    def send_now(self, data: bytes | memoryview) -> None:
+        """
+        Queue bytes, as `write` does.
+
+        :param data: may be a view of bytes that change afterwards.
+        """
+        self.write(data if type(data) is bytes else bytes(data))
+
     def writeSequence(self, data: Iterable[bytes]) -> None:
         """Queue several pieces."""
         self.write(b"".join(data))

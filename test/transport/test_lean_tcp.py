@@ -10,14 +10,18 @@ from twisted.internet import defer, error, main, reactor, tcp
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 
 from kwic.transport import lean_tcp
+from kwic.transport.direct_send import sender
 from kwic.transport.lean_tcp import FIRST_READ_BYTES, Connecting, LeanConnection, fits, is_known
-from kwic.transport.leg import tune
+from kwic.transport.leg import Leg, tune
 from kwic.transport.listen import listen
+from kwic.transport.relay import Relay
+from test.transport.links import LinkEnd
 from test.transport.real_tcp import Reactor, connected
 
 PATIENCE_S = 5
@@ -173,6 +177,32 @@ class ConnectionTests(SynchronousTestCase):
         self.connection.write(b"x")
         self.assertEqual(producer.calls, ["pause"])
 
+    def test_send_now(self) -> None:
+        """Bytes and views leave at once; what the socket does not take, and what comes after it, waits in order."""
+        self.connection.send_now(b"ab")
+        self.connection.send_now(memoryview(b"xcdx")[1:3])
+        self.assertEqual(self.peer.recv(10), b"abcd")
+        piece = bytes(range(256)) * 4096
+        for _ in range(20):
+            self.connection.send_now(memoryview(piece))
+        self.connection.send_now(b"end")
+        self.assertIn(self.connection, self.reactor.writers)
+        found = bytearray()
+        while not found.endswith(b"end"):
+            found += self.peer.recv(1 << 20)
+            self.connection.doWrite()
+        self.assertEqual(bytes(found), piece * 20 + b"end")
+
+    def test_send_now_after_the_end(self) -> None:
+        """Into a connection that was reset nothing is sent, and that is no fault here; nothing is sent for no bytes."""
+        self.connection.send_now(b"")
+        self.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        self.peer.close()
+        self.connection.send_now(b"x")
+        self.assertIs(self.connection.doWrite(), main.CONNECTION_LOST)
+        self.connection.connectionLost(Failure(main.CONNECTION_LOST))
+        self.connection.send_now(b"x")
+
     def test_end_at_once(self) -> None:
         """When nothing waits the connection ends at once, in order."""
         self.assertTrue(self.connection.end_at_once())
@@ -206,6 +236,53 @@ class HalfClosing(Recording):
 
     def writeConnectionLost(self) -> None:
         pass
+
+
+class OnTopTests(SynchronousTestCase):
+    """Transports of Twisted's on top of a connection pass on what they do not have: nothing may get past them."""
+
+    def setUp(self) -> None:
+        self.reactor = Reactor()
+        ours, self.peer = connected()
+        self.addCleanup(ours.close)
+        self.addCleanup(self.peer.close)
+        self.peer.setblocking(False)
+        self.on_top = OnTop(WrappingFactory(Factory.forProtocol(Recording)), Recording())
+        connection = LeanConnection(ours, self.on_top, self.peer.getsockname(), None, 0, self.reactor)
+        self.on_top.makeConnection(connection)
+
+    def test_bytes(self) -> None:
+        """What is sent goes through it."""
+        sender(self.on_top)(memoryview(b"secret"))
+        self.assertEqual(self.on_top.told, [b"secret"])
+        with self.assertRaises(BlockingIOError):
+            self.peer.recv(10)
+
+    def test_end(self) -> None:
+        """It is closed in its own way."""
+        near, far = Leg(), Leg()
+        near.makeConnection(self.on_top)
+        far.makeConnection(LinkEnd("far", 1))
+        relay = Relay(near, far, self.reactor)
+        relay.start()
+        relay._close(near)
+        self.assertEqual(self.on_top.told, ["loseConnection"])
+        with self.assertRaises(BlockingIOError):
+            self.peer.recv(10)
+
+
+class OnTop(ProtocolWrapper):
+    """One that writes down what it is told."""
+
+    def __init__(self, *made: Any) -> None:
+        super().__init__(*made)
+        self.told: list[Any] = []
+
+    def write(self, data: bytes) -> None:
+        self.told.append(data)
+
+    def loseConnection(self) -> None:
+        self.told.append("loseConnection")
 
 
 class ConnectTests(TestCase):

@@ -54,7 +54,7 @@ class RelayCase(SynchronousTestCase):
             link.connect(leg, remote)
         self.client, self.server = self.remotes
         self.done: list[bool] = []
-        self.relay = Relay(*self.legs, self.clock, on_done=lambda: self.done.append(True))
+        self.relay = Relay(*self.legs, self.clock, on_done=lambda relay: self.done.append(True))
 
     def pump(self, size: int = 65536) -> None:
         for _ in range(40):
