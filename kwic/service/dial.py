@@ -89,16 +89,17 @@ class Dial:
 
     def _take(self, steps: Iterable[Step]) -> None:
         """Carry steps out; what they cause at once is a step of the same plan."""
+        running = self._running
         for step in steps:
             match step:
                 case TryPath():
                     self._try()
                 case Suspect(attempt=number):
-                    self._running[number].path.suspect()
+                    running[number].path.suspect()
                 case Abandon(attempt=number):
-                    self._running[number].abandon()
+                    running[number].abandon()
                 case Succeed(attempt=number):
-                    self._succeed(self._running[number])
+                    self._succeed(running[number])
                 case Fail(reason=reason, detail=detail):
                     self._fail(reason, detail)
         self._set_timer()
@@ -137,6 +138,8 @@ class Dial:
             if self._stop_watching is not None:
                 self._stop_watching()
             on_over, self._on_over = self._on_over, None
+            # Whoever is late is over by himself. Without these there are no cycles, which the collector would have to find.
+            self._running = []
             if on_over is not None:
                 on_over(self)
         else:
@@ -178,7 +181,7 @@ class _Running:
         self.number = number
         self.path = path
         self.leg: Leg | None = None
-        self._abandon: Callable[[], None] = lambda: None
+        self._abandon: Callable[[], None] = _nothing
         self._over = False
 
     @property
@@ -192,7 +195,8 @@ class _Running:
 
     def abandon(self) -> None:
         self._over = True
-        self._abandon()
+        abandon, self._abandon = self._abandon, _nothing
+        abandon()
 
     def acknowledged(self) -> None:
         if not self._over:
@@ -204,6 +208,7 @@ class _Running:
             leg.reset()
             return
         self._over = True
+        self._abandon = _nothing
         self._dial.connected(self)
 
     def refused(self, rep: Rep, why: str) -> None:
@@ -215,3 +220,7 @@ class _Running:
         if not self._over:
             self._over = True
             self._dial.lost(self, why)
+
+
+def _nothing() -> None:
+    """There is nothing to abandon."""

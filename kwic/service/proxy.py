@@ -46,6 +46,8 @@ class Proxy:
         self.source = source
         self._clock = context.reactor
         self._closing = context.closing
+        #: One for all relays.
+        self._relay_done = self._done
         self._relays = context.relays
         self._draw = context.random
         self._refusals = Refusals(context.reactor)
@@ -147,14 +149,14 @@ class Proxy:
             near.transport = PacedTransport(near.transport, self._rate, self._clock)
         for leg in (near, far):
             set_bound(leg.transport, self.service.maximum_pending_bytes)
-        relay = Relay(near, far, self._clock, on_done=lambda: self._done(relay, near), closing=self._closing)
+        relay = Relay(near, far, self._clock, on_done=self._relay_done, closing=self._closing)
         self._relays.add(relay)
         relay.start()
 
-    def _done(self, relay: Relay, near: Leg) -> None:
+    def _done(self, relay: Relay) -> None:
         self._relays.remove(relay)
-        if isinstance(near.transport, PacedTransport):
-            near.transport.stop()
+        if isinstance(relay.near.transport, PacedTransport):
+            relay.near.transport.stop()
 
     def _gave_up(self, who: str, why: str) -> None:
         self.waiting -= 1
