@@ -48,6 +48,8 @@ class GatewayTestCase(SynchronousTestCase):
     hosts: Mapping[str, tuple[int, ...]] = {}
     grace_s = 30.0
     """How long the clients of a gateway may take to finish when it stops."""
+    environs: Mapping[str, Mapping[str, str]] = {}
+    """What the environment of a host's gateway says beside ours, from which everything that steers gateways is left out."""
 
     def setUp(self) -> None:
         self.folder = Path(self.mktemp())
@@ -81,9 +83,10 @@ class GatewayTestCase(SynchronousTestCase):
         :param defines: properties; `_` stands for `-`.
         """
         named = {name.replace("_", "-"): value for name, value in defines.items()}
+        said = [f"{name}={value}" for name, value in self.environs.get(host, {}).items()]
         process = GatewayProcess(
             name=host,
-            command=twistd_command(config, *self._options(host, named)),
+            command=[*(["env", *said] if said else []), *twistd_command(config, *self._options(host, named))],
             directory=self.folder,
             environ=os.environ,
         )
