@@ -10,10 +10,10 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from bench import machine, report
+from bench import line, machine, report
 from bench.effort import FULL, QUICK, Effort
 from bench.errors import BenchError, SetupError
-from bench.experiments import scale, soak, stall
+from bench.experiments import path, scale, soak, stall
 from bench.install import install, wanted_packages
 from bench.lab import Lab
 from bench.measures import measures_of
@@ -106,7 +106,7 @@ def perform(options: argparse.Namespace, given: Sequence[str]) -> int:
     :param given: the same, as typed.
     :returns: the exit status.
     """
-    is_experiment = bool(options.soak or options.stall or options.scale)
+    is_experiment = bool(options.soak or options.stall or options.scale or options.path)
     kinds = [Kwic] if is_experiment else chosen(options)
     cores = options.cores or default_cores()
     made = report.Report(
@@ -151,7 +151,7 @@ def table(lab: Lab, kinds: Sequence[type[Pair]], effort: Effort) -> Results:
 
 
 def experiments(lab: Lab, options: argparse.Namespace) -> list[Section]:
-    """What was asked for of `--soak`, `--stall` and `--scale`, each with a freshly started pair.
+    """What was asked for of `--soak`, `--stall`, `--scale` and `--path`, each with a freshly started pair.
 
     :param lab: what they share.
     :param options: the command line.
@@ -164,6 +164,8 @@ def experiments(lab: Lab, options: argparse.Namespace) -> list[Section]:
     if options.scale:
         many = Kwic(lab, names=options.names)
         found.append(_with(many, scale.STAGES + 1, lambda pair, told: scale.scale(pair, options.scale, told)))
+    if options.path:
+        found += _lines(lab)
     return found
 
 
@@ -200,6 +202,19 @@ def _with(pair: Kwic, steps: int, experiment: Callable[[Kwic, Progress], Section
     finally:
         progress.clear()
         pair.stop()
+
+
+def _lines(lab: Lab) -> list[Section]:
+    """The long line and the slow one, where lines can be laid."""
+    reason = line.missing()
+    if reason is not None:
+        print(f"without --path: {reason}", file=sys.stderr)
+        return []
+    progress = Progress(sys.stderr, path.STEPS)
+    try:
+        return [path.long_line(lab, progress), path.slow_line(lab, progress)]
+    finally:
+        progress.clear()
 
 
 def _hint(kind: type[Pair]) -> str:

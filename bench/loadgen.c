@@ -8,9 +8,11 @@
  *   loadgen connrate PORT CONC TOTAL [LIMIT_S]                  connect + 1 byte echo + close
  *   loadgen idle     PORT N HOLD_S [LIMIT_S] [PORTS]            opens N (1 byte echo each) over PORTS ports from PORT on, prints a ready line,
  *                                                              holds for HOLD_S or until a byte comes on stdin, echoes again, closes
- * All on 127.0.0.1. One JSON object a line on stdout.  Every loop is bounded by count and by LIMIT_S.
+ *   loadgen flows    PORT STREAMS WARM_S FOR_S UP [LIMIT_S]     never-ending streams, up (1) or down (0); what each moved in FOR_S after WARM_S
+ * PORT is a port on 127.0.0.1, or ADDRESS:PORT (IPv4). One JSON object a line on stdout.  Every loop is bounded by count and by LIMIT_S.
  * Sink protocol, by first byte:  'e' echo everything (this byte too);  'U' + 7 pad + u64le len: discard len, answer 8 bytes;
- *   'D' + 7 pad + u64le len: send len;  'V' as U but pattern checked;  'W' as D with pattern.
+ *   'D' + 7 pad + u64le len: send len;  'V' as U but pattern checked;  'W' as D with pattern;
+ *   'T' + 15 pad: discard everything, tell the sum so far (u64le) every 20 ms while it grows.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -40,12 +42,13 @@ static void nodelay(int fd) { int o = 1; setsockopt(fd, IPPROTO_TCP, TCP_NODELAY
 static double cpu(void) { struct rusage r; getrusage(RUSAGE_SELF, &r);
   return r.ru_utime.tv_sec + r.ru_stime.tv_sec + 1e-6 * (r.ru_utime.tv_usec + r.ru_stime.tv_usec); }
 
+static struct in_addr host;               /* of PORT */
 struct conn { int fd; int mode; uint64_t left, done, total; int hlen; unsigned char hdr[16]; char out[65536]; int olen, ooff; int wantw; double t0; int st; int err; };
 
 static int newsock(void) { int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0); if (fd < 0) die("socket"); return fd; }
 static int dial(int port, int nonblock) {
   int fd = newsock(); if (nonblock) nb(fd);
-  struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(0x7f000001) };
+  struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = host };
   if (connect(fd, (void *)&a, sizeof a) < 0 && errno != EINPROGRESS) { close(fd); return -1; }
   nodelay(fd); return fd;
 }
@@ -65,7 +68,7 @@ static int spump(int ep, struct conn *c) { /* 'D' and 'W' */
 }
 static void sink(int port) {
   int ls = newsock(), o = 1; setsockopt(ls, SOL_SOCKET, SO_REUSEADDR, &o, sizeof o);
-  struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(0x7f000001) };
+  struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = host };
   if (bind(ls, (void *)&a, sizeof a) || listen(ls, 4096)) die("listen"); nb(ls);
   int ep = epoll_create1(EPOLL_CLOEXEC); struct epoll_event e = { .events = EPOLLIN, .data.ptr = 0 }, ev[256]; epoll_ctl(ep, EPOLL_CTL_ADD, ls, &e);
   printf("{\"listening\":%d}\n", port); fflush(stdout);
@@ -96,6 +99,8 @@ static void sink(int port) {
           r = recv(c->fd, buf, want, c->mode == 'U' ? MSG_TRUNC : 0);      /* MSG_TRUNC on TCP: discard without copying */
           if (r > 0) { if (c->mode == 'V' && memcmp(buf, pat + (c->done % PATLEN), r)) c->err = 1;
             c->left -= r; c->done += r; if (!c->left) { uint64_t v = c->err ? 0 : c->total; if (send(c->fd, &v, 8, MSG_NOSIGNAL) < 0) dead = 1; } continue; } }
+        else if (c->mode == 'T') { r = recv(c->fd, buf, BUF, MSG_TRUNC);
+          if (r > 0) { c->done += r; double t = now(); if (t - c->t0 > .02) { c->t0 = t; if (send(c->fd, &c->done, 8, MSG_NOSIGNAL) < 0 && errno != EAGAIN) dead = 1; } continue; } }
         else r = recv(c->fd, buf, BUF, 0);
         if (r == 0) dead = 1; else if (r < 0) { if (errno != EAGAIN) dead = 1; break; }
       }
@@ -137,6 +142,34 @@ static void bulk(const char *what, int up, int check, int port, int n, uint64_t 
   double dt = now() - t0;
   printf("{\"mode\":\"%s\",\"streams\":%d,\"bytes\":%llu,\"secs\":%.6f,\"MBps\":%.2f,\"client_cpu\":%.4f,\"bad\":%d,\"unfinished\":%d}\n", what, n, (unsigned long long)moved, dt, moved / dt / 1e6, cpu() - c0, bad, live);
 }
+static void flows(int port, int n, double warm, double span, int up, double limit) {
+  double t0 = now(); int ep = epoll_create1(0); struct conn *cs = calloc(n, sizeof *cs); struct epoll_event ev[256]; uint64_t *at = calloc(n, sizeof *at), sum = 0;
+  for (int i = 0; i < n; i++) {
+    struct conn *c = cs + i; c->fd = dial(port, 0); if (c->fd < 0) die("connect"); uint64_t endless = 1ull << 60;
+    c->hdr[0] = up ? 'T' : 'D'; memcpy(c->hdr + 8, &endless, 8); if (send(c->fd, c->hdr, 16, MSG_NOSIGNAL) != 16) die("hdr"); nb(c->fd);
+    struct epoll_event e = { .events = EPOLLIN | (up ? EPOLLOUT : 0), .data.ptr = c }; epoll_ctl(ep, EPOLL_CTL_ADD, c->fd, &e);
+  }
+  double began = now(), from = 0, until = 0;
+  while (!until && now() - t0 < limit) {
+    double t = now();
+    if (!from && t - began >= warm) { from = t; for (int i = 0; i < n; i++) at[i] = cs[i].done; }
+    if (from && t - from >= span) { until = t; break; }
+    int k = epoll_wait(ep, ev, 256, 10);
+    for (int i = 0; i < k; i++) { struct conn *c = ev[i].data.ptr;
+      for (int j = 0; j < 8; j++) {
+        ssize_t r = up ? recv(c->fd, (char *)&c->left + c->olen, 8 - c->olen, 0) : recv(c->fd, buf, BUF, MSG_TRUNC);
+        if (r == 0 || (r < 0 && errno != EAGAIN)) die("flow"); if (r < 0) break;
+        if (!up) c->done += r; else if ((c->olen += r) == 8) { c->done = c->left; c->olen = 0; }
+      }
+      for (int j = 0; up && j < 8; j++) if (send(c->fd, buf, BUF, MSG_NOSIGNAL) < 0) { if (errno != EAGAIN) die("flow"); break; }
+    }
+  }
+  if (!until) die("time is up");
+  double dt = until - from;
+  printf("{\"mode\":\"flows\",\"streams\":%d,\"secs\":%.4f,\"each\":[", n, dt);
+  for (int i = 0; i < n; i++) { sum += cs[i].done - at[i]; printf("%s%llu", i ? "," : "", (unsigned long long)(cs[i].done - at[i])); }
+  printf("],\"MBps\":%.3f}\n", sum / dt / 1e6);
+}
 static int rdn(int fd, char *b, int n) { int g = 0; while (g < n) { ssize_t r = recv(fd, b + g, n - g, 0); if (r <= 0) return -1; g += r; } return 0; }
 static void ping(int port, int conns, long count, int size, double limit, int gap) {
   int *fd = calloc(conns, sizeof *fd); char *m = malloc(size), *r = malloc(size); memset(m, 'e', size); struct timeval tv = { 20, 0 };
@@ -146,8 +179,8 @@ static void ping(int port, int conns, long count, int size, double limit, int ga
   for (i = 0; i < count && now() - t0 < limit; i++) { double a = now(); int f = fd[i % conns];
     if (send(f, m, size, MSG_NOSIGNAL) != size || rdn(f, r, size)) die("ping"); v[i] = now() - a; if (gap) usleep(gap); }
   double dt = now() - t0, s = 0; for (long k = 0; k < i; k++) s += v[k]; qsort(v, i, sizeof *v, dcmp);
-  printf("{\"mode\":\"ping\",\"conns\":%d,\"size\":%d,\"count\":%ld,\"rps\":%.1f,\"mean_us\":%.2f,\"p50_us\":%.2f,\"p90_us\":%.2f,\"p99_us\":%.2f,\"max_us\":%.1f,\"client_cpu\":%.4f}\n",
-    conns, size, i, i / dt, s / i * 1e6, pct(v, i, .5) * 1e6, pct(v, i, .9) * 1e6, pct(v, i, .99) * 1e6, v[i - 1] * 1e6, cpu() - c0);
+  printf("{\"mode\":\"ping\",\"conns\":%d,\"size\":%d,\"count\":%ld,\"rps\":%.1f,\"mean_us\":%.2f,\"p50_us\":%.2f,\"p90_us\":%.2f,\"p95_us\":%.2f,\"p99_us\":%.2f,\"max_us\":%.1f,\"client_cpu\":%.4f}\n",
+    conns, size, i, i / dt, s / i * 1e6, pct(v, i, .5) * 1e6, pct(v, i, .9) * 1e6, pct(v, i, .95) * 1e6, pct(v, i, .99) * 1e6, v[i - 1] * 1e6, cpu() - c0);
 }
 static void connrate(int port, int conc, long total, double limit) {
   int ep = epoll_create1(0); struct conn *cs = calloc(conc, sizeof *cs); struct epoll_event ev[256]; double *v = malloc(sizeof *v * total), t0 = now(), c0 = cpu();
@@ -182,7 +215,8 @@ static void idle(int port, int n, double hold, double limit, int ports) {
 int main(int c, char **v) {
   signal(SIGPIPE, SIG_IGN); if (c < 3) die("usage"); more_files();
   buf = malloc(BUF); memset(buf, 0x5a, BUF); pat = malloc(PATLEN + BUF); for (long i = 0; i < PATLEN + BUF; i++) pat[i] = (unsigned char)(((i % PATLEN) * 2654435761u) >> 13);
-  int port = atoi(v[2]);
+  char *colon = strchr(v[2], ':'); int port = atoi(colon ? colon + 1 : v[2]); if (colon) *colon = 0;
+  if (!inet_aton(colon ? v[2] : "127.0.0.1", &host)) die("address");
 #define A(i, d) (c > (i) ? atof(v[i]) : (d))
   if (!strcmp(v[1], "sink")) sink(port);
   else if (!strcmp(v[1], "upload")) bulk("upload", 1, 0, port, A(3, 1), A(4, 1e8), A(5, 30), A(6, BUF) > BUF ? BUF : A(6, BUF));
@@ -191,5 +225,6 @@ int main(int c, char **v) {
   else if (!strcmp(v[1], "ping")) ping(port, A(3, 1), A(4, 10000), A(5, 64), A(6, 30), A(7, 0));
   else if (!strcmp(v[1], "connrate")) connrate(port, A(3, 50), A(4, 2000), A(5, 30));
   else if (!strcmp(v[1], "idle")) idle(port, A(3, 1000), A(4, 3), A(5, 60), A(6, 1));
+  else if (!strcmp(v[1], "flows")) flows(port, A(3, 1), A(4, 2), A(5, 3), A(6, 1), A(7, 60));
   else die("mode"); return 0;
 }

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,9 @@ from bench.daemon import Daemon
 from bench.errors import MeasureError, SetupError
 
 SOURCE = Path(__file__).with_name("loadgen.c")
+
+Target = int | str
+"""Where the client connects to, or the sink listens: a port on loopback, or `ADDRESS:PORT`."""
 
 SPARE_S = 15.0
 """How much longer than its own limit a client may take before it is killed."""
@@ -40,6 +43,30 @@ class RoundTrips:
     count: int
     p50_us: float
     p99_us: float
+    p95_us: float = 0.0
+    most_us: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flows:
+    """Streams that never end, looked at for a while.
+
+    :param seconds: how long.
+    :param each: the bytes that each moved meanwhile.
+    """
+
+    seconds: float
+    each: tuple[int, ...]
+
+    @property
+    def mb_per_s(self) -> float:
+        """All of them together, 10^6 bytes a second."""
+        return sum(self.each) / self.seconds / 1e6
+
+    @property
+    def fairness(self) -> float:
+        """The slowest as a part of the fastest."""
+        return min(self.each) / max(max(self.each), 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,10 +143,19 @@ class Loadgen:
     """The program, built.
 
     :param binary: where it is.
+    :param prefix: what goes before its command line, to have it run elsewhere.
     """
 
-    def __init__(self, binary: Path) -> None:
+    def __init__(self, binary: Path, prefix: Sequence[str] = ()) -> None:
         self._binary = str(binary)
+        self._prefix = tuple(prefix)
+
+    def within(self, prefix: Sequence[str]) -> Loadgen:
+        """The same program elsewhere.
+
+        :param prefix: what goes before its command line.
+        """
+        return Loadgen(Path(self._binary), prefix)
 
     @classmethod
     def build(cls, folder: Path) -> Loadgen:
@@ -144,13 +180,13 @@ class Loadgen:
             raise SetupError(f"{compiler} could not build {SOURCE}: {done.stderr.strip()[-500:]}")
         return cls(binary)
 
-    def sink(self, port: int, log: Path) -> Daemon:
+    def sink(self, port: Target, log: Path) -> Daemon:
         """The server that echoes, swallows and pours; not started yet.
 
-        :param port: where it listens on loopback.
+        :param port: where it listens.
         :param log: the file for what it prints.
         """
-        return Daemon("the sink", [self._binary, "sink", str(port)], log=log)
+        return Daemon("the sink", [*self._prefix, self._binary, "sink", str(port)], log=log)
 
     def bulk(self, direction: str, port: int, streams: int, bytes_per_stream: int, limit_s: float) -> Bulk:
         """Moves bytes one way.
@@ -173,15 +209,32 @@ class Loadgen:
         for found in self._run(2 * limit_s, "verify", port, streams, bytes_per_stream, limit_s):
             bulk_of(found, streams, bytes_per_stream)
 
-    def ping(self, port: int, count: int, size: int, limit_s: float) -> RoundTrips:
+    def flows(
+        self, port: Target, streams: int, *, upward: bool, warm_s: float, seconds: float, limit_s: float
+    ) -> Flows:
+        """Keeps streams busy that never end, and looks at what arrives in the middle.
+
+        :param streams: how many.
+        :param upward: whether the client sends; what has arrived is told by the sink then.
+        :param warm_s: how long they have to get up to speed.
+        :param seconds: how long they are looked at after that.
+        :param limit_s: when to give up.
+        """
+        wanted = ("flows", port, streams, warm_s, seconds, int(upward), limit_s)
+        found = self._run(limit_s, *wanted)[0]
+        return Flows(seconds=found["secs"], each=tuple(found["each"]))
+
+    def ping(self, port: Target, count: int, size: int, limit_s: float, *, gap_s: float = 0.0) -> RoundTrips:
         """Round trips on one connection, each after the other.
 
         :param count: at most so many.
         :param size: bytes a message.
         :param limit_s: or for so long.
+        :param gap_s: the pause between two.
         """
-        found = self._run(limit_s, "ping", port, 1, count, size, limit_s)[0]
-        return RoundTrips(count=found["count"], p50_us=found["p50_us"], p99_us=found["p99_us"])
+        found = self._run(limit_s, "ping", port, 1, count, size, limit_s, int(gap_s * 1e6))[0]
+        times = {name: found[name] for name in ("count", "p50_us", "p95_us", "p99_us")}
+        return RoundTrips(**times, most_us=found["max_us"])
 
     def connects(self, port: int, at_once: int, total: int, limit_s: float) -> Connects:
         """Opens, asks one byte back, closes; several at once.
@@ -207,7 +260,10 @@ class Loadgen:
         """
         arguments = [str(item) for item in ("idle", port, count, hold_s, limit_s, ports)]
         with subprocess.Popen(
-            [self._binary, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [*self._prefix, self._binary, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         ) as process:
             try:
                 assert process.stdin is not None and process.stdout is not None
@@ -230,7 +286,7 @@ class Loadgen:
                 process.kill()
 
     def _run(self, limit_s: float, *arguments: object) -> list[dict[str, Any]]:
-        command = [self._binary, *map(str, arguments)]
+        command = [*self._prefix, self._binary, *map(str, arguments)]
         try:
             done = subprocess.run(
                 command,
@@ -242,11 +298,11 @@ class Loadgen:
             )
         except subprocess.TimeoutExpired as error:
             raise MeasureError(
-                f"{' '.join(command[1:])} did not end within {limit_s + SPARE_S:.0f} s"
+                f"{' '.join(map(str, arguments))} did not end within {limit_s + SPARE_S:.0f} s"
             ) from error
         found = parse_lines(done.stdout)
         if not found:
             raise MeasureError(
-                f"{' '.join(command[1:])} said nothing and ended with status {done.returncode}"
+                f"{' '.join(map(str, arguments))} said nothing and ended with status {done.returncode}"
             )
         return found

@@ -24,6 +24,7 @@ the same client, the same server and the same certificates (mutual TLS 1.3, EC P
   python -m bench --soak           100 000 connections: does memory stay flat?
   python -m bench --stall          clients that stop reading: do the others keep their rate?
   python -m bench --scale          10 000 idle clients, 1 000 names: what does each cost?
+  python -m bench --path           a long line and a slow one: are they filled, shared, and interactive bytes not kept waiting? (root)
   python -m bench.compare main~1   this tree against another commit, in turns (has a --help of its own)
 """
 
@@ -88,6 +89,11 @@ def parser() -> argparse.ArgumentParser:
     )
     instead.add_argument(
         "--names", metavar="N", type=_positive, default=NAMES, help=f"names for --scale ({NAMES})"
+    )
+    instead.add_argument(
+        "--path",
+        action="store_true",
+        help="a line of 25 ms each way, and one of 20 Mbit/s, between network namespaces (root; left out elsewhere)",
     )
     out = found.add_argument_group("what comes out")
     out.add_argument(

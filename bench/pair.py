@@ -93,13 +93,17 @@ class Pair:
         for gateway in self.gateways:
             gateway.start()
         deadline = time.monotonic() + READY_S
-        while not answers(self.front_port):
+        while not self.answers():
             dead = next((gateway for gateway in self.gateways if not gateway.is_alive), None)
             if dead is not None:
                 raise MeasureError(f"{dead.name} ended: {dead.tail()}")
             if time.monotonic() > deadline:
                 said = "; ".join(f"{gateway.name} said: {gateway.tail(2)}" for gateway in self.gateways)
                 raise MeasureError(f"no byte came back within {READY_S:.0f} s; {said}")
+
+    def answers(self) -> bool:
+        """Whether a byte that is sent into the front port comes back."""
+        return answers(self.front_port)
 
     def stop(self) -> None:
         """Stops both programs."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from bench.errors import SetupError
@@ -17,23 +18,27 @@ PICTURES = "img"
 def publish(report: Report, pictures: Iterable[Path], page: Path) -> None:
     """Replaces what stands between a region's marks by a run.
 
-    :param report: a run of pairs, or of experiments; each has a region of its own.
+    :param report: a run of pairs, or of experiments, which say themselves into which region each goes.
     :param pictures: files to copy beside the page.
     :param page: the Markdown file.
     :raises SetupError: when the page has no such marks.
     """
-    region = "figures" if report.results is not None else "experiments"
     target = page.parent / PICTURES
     copies = []
     for picture in pictures:
         target.mkdir(exist_ok=True)
         copies.append(Path(shutil.copy(picture, target / f"performance-{picture.name}")))
     try:
-        old = page.read_text(encoding="utf-8")
+        text = page.read_text(encoding="utf-8")
     except OSError as error:
         raise SetupError(f"--publish: {page} cannot be read: {error.strerror}") from error
-    body = report.body([f"{PICTURES}/{copy.name}" for copy in copies], level=3)
-    page.write_text(replaced(old, region, body), encoding="utf-8")
+    if report.results is not None:
+        text = replaced(text, "figures", report.body([f"{PICTURES}/{copy.name}" for copy in copies], level=3))
+    else:
+        for region in dict.fromkeys(section.region for section in report.sections):
+            sections = [section for section in report.sections if section.region == region]
+            text = replaced(text, region, replace(report, sections=sections).body(level=3))
+    page.write_text(text, encoding="utf-8")
 
 
 def replaced(text: str, region: str, body: str) -> str:

@@ -17,6 +17,7 @@ class Section:
     :param verdict: what it means, in one line.
     :param passed: whether it is as it should be.
     :param data: the raw figures, for JSON.
+    :param region: where `--publish` puts it in the page.
     """
 
     title: str
@@ -24,3 +25,4 @@ class Section:
     verdict: str
     passed: bool
     data: dict[str, Any] = field(default_factory=dict)
+    region: str = "experiments"

@@ -6,7 +6,7 @@ import os
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from OpenSSL import SSL
 
@@ -16,6 +16,7 @@ from bench.daemon import Daemon
 from bench.gateway_files import Rendezvous, cloud_config, onprem_config
 from bench.lab import Lab
 from bench.pair import Pair
+from bench.ports import LOOPBACK
 
 ROOT = Path(__file__).resolve().parents[2]
 """The source tree that this bench stands in."""
@@ -25,6 +26,17 @@ TWISTD = "from twisted.scripts.twistd import run; run()"
 
 LEFT_OUT = ("GATEWAY_OPTS", "PYTHONPATH", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 """Environment variables, in capitals, that would change what a gateway does."""
+
+
+class Site(NamedTuple):
+    """Where a gateway runs.
+
+    :param prefix: what goes before its command line.
+    :param rendezvous: the address at which it finds the cloud side.
+    """
+
+    prefix: tuple[str, ...] = ()
+    rendezvous: str = LOOPBACK
 
 
 class Kwic(Pair):
@@ -45,6 +57,9 @@ class Kwic(Pair):
         if names > 1:
             self.front_port = lab.ports.row(names)
         self.admin_ports = (lab.ports.one(), lab.ports.one())
+        self.server_port = lab.sink_port
+        #: Of the cloud side and of the on-prem side.
+        self.sites = (Site(), Site())
 
     @classmethod
     def missing(cls) -> str | None:
@@ -64,7 +79,7 @@ class Kwic(Pair):
         rendezvous = Rendezvous(host=HOST, port=self.middle_port, certificates=self.lab.certificates)
         return (
             self._gateway("cloud", cloud_config(rendezvous, names, self.front_port), 0),
-            self._gateway("onprem", onprem_config(rendezvous, names, self.lab.sink_port), 1),
+            self._gateway("onprem", onprem_config(rendezvous, names, self.server_port), 1),
         )
 
     def _names(self) -> list[str]:
@@ -74,11 +89,15 @@ class Kwic(Pair):
         path = self.folder / f"{side}-config.xml"
         path.write_text(config, encoding="utf-8")
         environ = {name: value for name, value in os.environ.items() if name.upper() not in LEFT_OUT}
-        command = [sys.executable, "-c", TWISTD, "-n", "--pidfile=", "kwic", "--config", str(path)]
+        site = self.sites[number]
+        command = [
+            *(*site.prefix, sys.executable, "-c", TWISTD, "-n", "--pidfile="),
+            *("kwic", "--config", str(path)),
+        ]
         admin = f"127.0.0.1:{self.admin_ports[number]}"
         return Daemon(
             f"{self.title} ({side})",
-            [*command, "--resolve", f"{HOST}=127.0.0.1", "--admin", admin],
+            [*command, "--resolve", f"{HOST}={site.rendezvous}", "--admin", admin],
             log=self.folder / f"{side}.log",
             environ={**environ, "PYTHONPATH": str(self.root), "PYTHONUNBUFFERED": "1"},
             folder=self.root,

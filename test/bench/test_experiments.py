@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import io
+import os
 import resource
 import socket
+import sys
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from bench import __main__ as command
 from bench import ports
 from bench.errors import SetupError
-from bench.experiments import scale, soak, stall
+from bench.experiments import path, scale, soak, stall
+from bench.experiments.path import Way
 from bench.experiments.scale import Stage
 from bench.experiments.stall import Kept
+from bench.loadgen import Flows, RoundTrips
 from bench.ports import FreePorts
 from bench.progress import Progress
 from bench.section import Section
@@ -108,6 +113,67 @@ class ScaleTests(SynchronousTestCase):
 
     def forbidden(self, which: int, limits: tuple[int, int]) -> None:
         raise ValueError("not allowed to raise maximum limit")
+
+
+class PathTests(SynchronousTestCase):
+    """Long and slow lines."""
+
+    def trips(self, p95_ms: float) -> RoundTrips:
+        return RoundTrips(
+            count=100, p50_us=50_000, p95_us=p95_ms * 1000, p99_us=p95_ms * 1000, most_us=p95_ms * 2000
+        )
+
+    def way(self, *, ours: float = 90.0, slowest: int = 80, beside_ms: float = 60.0) -> Way:
+        return Way(
+            direction="up",
+            beside=self.trips(beside_ms),
+            plain_beside=self.trips(55.0),
+            plain=[90.0, 100.0, 110.0],
+            ours=[ours, ours, ours],
+            many=Flows(seconds=2.0, each=(slowest * 1_000_000, 100_000_000)),
+        )
+
+    def long(self, *ways: Way) -> Section:
+        return path.long_section("cubic", self.trips(50.0), ways)
+
+    def test_filled_and_shared(self) -> None:
+        """Lines that are filled and shared, with little waiting, pass."""
+        found = self.long(self.way(), self.way())
+        self.assertTrue(found.passed)
+        self.assertEqual(found.region, "path")
+        self.assertIn("90%", found.verdict)
+
+    def test_not_filled(self) -> None:
+        """A stream that reaches three quarters of plain TCP, in one direction, does not."""
+        self.assertFalse(self.long(self.way(), self.way(ours=75.0)).passed)
+
+    def test_not_shared(self) -> None:
+        """Nor do streams of which one gets less than half of another."""
+        self.assertFalse(self.long(self.way(slowest=40), self.way()).passed)
+
+    def test_interactive_waits(self) -> None:
+        """Nor do round trips of more than five times their own."""
+        self.assertFalse(self.long(self.way(), self.way(beside_ms=260.0)).passed)
+
+    def test_slow(self) -> None:
+        """On the slow line there is a limit in milliseconds."""
+        quiet = self.trips(42.0)
+        self.assertTrue(path.slow_section("cubic", quiet, [self.way(beside_ms=119.0)]).passed)
+        self.assertFalse(path.slow_section("cubic", quiet, [self.way(), self.way(beside_ms=120.0)]).passed)
+
+    def test_no_root(self) -> None:
+        """Where no line can be laid it is said why, and nothing fails."""
+        said = io.StringIO()
+        self.patch(sys, "stderr", said)
+        self.patch(os, "geteuid", lambda: 1000)
+        self.assertEqual(command._lines(None), [])  # type: ignore[arg-type]
+        self.assertEqual(said.getvalue(), "without --path: network namespaces need root\n")
+
+    def test_flows(self) -> None:
+        """What all moved, and the slowest against the fastest."""
+        found = Flows(seconds=2.0, each=(1_000_000, 4_000_000, 3_000_000))
+        self.assertEqual((found.mb_per_s, found.fairness), (4.0, 0.25))
+        self.assertEqual(Flows(seconds=1.0, each=(0, 0)).fairness, 0.0)
 
 
 class FreePortsTests(SynchronousTestCase):

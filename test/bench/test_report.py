@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -99,6 +100,23 @@ class ReportTests(SynchronousTestCase):
         self.assertEqual(text.count("### Figures"), 1)
         self.assertIn("(img/performance-bulk.png)", text)
         self.assertEqual((page.parent / "img" / "performance-bulk.png").read_bytes(), b"png")
+
+    def test_publish_experiments(self) -> None:
+        """Each experiment goes to its own region, and regions of others stay as they are."""
+        page = Path(self.mktemp()) / "performance.md"
+        page.parent.mkdir()
+        regions = ("experiments", "path", "figures")
+        page.write_text(
+            "".join(f"<!-- bench {name}: begin -->old<!-- bench {name}: end -->\n" for name in regions)
+        )
+        sections = [
+            Section(title=name, table=Table(headings=("a",), rows=()), verdict="v", passed=True, region=name)
+            for name in regions[:2]
+        ]
+        publish(replace(self.report, results=None, sections=sections), [], page)
+        text = page.read_text(encoding="utf-8")
+        self.assertEqual([text.count(f"### {name}") for name in regions], [1, 1, 0])
+        self.assertEqual(text.count("old"), 1)
 
     def test_page_without_marks(self) -> None:
         """A page that has no place for them is left alone."""
