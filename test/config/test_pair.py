@@ -52,14 +52,16 @@ class PairTests(SynchronousTestCase):
 
     def test_scenarios_are_left_alone(self) -> None:
         """Nothing is said about the examples, all instances together or one cloud node missing."""
-        for scenario in ("simple", "tls", "ha", "ha-lb", "forward-proxy"):
+        for scenario in ("simple", "tls", "ha", "ha-etcd", "ha-lb", "forward-proxy"):
             self.assertEqual(
                 said(load(f"{scenario}/cloud-config.xml"), load(f"{scenario}/onprem-config.xml")), []
             )
         tenants = [load(f"multi-tenant/{side}-config.xml") for side in ("cloud", "tenant101", "tenant201")]
         self.assertEqual(said(*tenants), [])
-        nodes = [load("ha/cloud-config.xml", **names) for names in CLOUDS]
-        self.assertEqual(said(*nodes, load("ha/onprem-config.xml"), load("ha/onprem-config.xml")), [])
+        for scenario in ("ha", "ha-etcd"):
+            nodes = [load(f"{scenario}/cloud-config.xml", **names) for names in CLOUDS]
+            onprem = load(f"{scenario}/onprem-config.xml")
+            self.assertEqual(said(*nodes, onprem, onprem), [])
 
     def test_a_missing_tenant_is_worth_a_warning(self) -> None:
         """A name that nobody in the files serves costs a warning: its tenant may be in another file."""
