@@ -29,8 +29,8 @@ _LENGTH_64 = struct.Struct("!Q")
 
 Bytes = bytes | bytearray | memoryview
 
-Mask = Callable[[Bytes, bytes], bytes]
-"""XORs bytes with a key that begins at the first of them, and repeats."""
+Mask = Callable[[Bytes, bytes], Bytes]
+"""XORs bytes with a key that begins at the first of them, and repeats. The result may be these bytes themselves, changed."""
 
 
 class Opcode(IntEnum):

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from kwic.transport.masking import INTEGER_MAXIMUM_BYTES, Keys, mask
+from kwic.transport import masking
+from kwic.transport.masking import INTEGER_MAXIMUM_BYTES, Keys, mask, mask_in_place, unmask
 
 keys = st.binary(min_size=4, max_size=4)
 
@@ -30,14 +31,51 @@ class MaskTests(SynchronousTestCase):
             self.assertEqual(mask(data[:size], key), slowly(data[:size], key))
 
     def test_any_kind_of_bytes(self) -> None:
-        """Bytes, arrays of bytes and views of either, also of a part of one, give bytes."""
+        """Bytes, arrays of bytes and views of either, also of a part of one, are masked."""
         for size in (5, 5000):
             data = bytes(range(250)) * 30
             expected = slowly(data[3 : 3 + size], b"abcd")
             for kind in (bytes, bytearray, memoryview, lambda some: memoryview(bytearray(some))):
                 masked = mask(kind(data)[3 : 3 + size], b"abcd")
-                self.assertIs(type(masked), bytes)
                 self.assertEqual(masked, expected)
+
+    def test_where_they_are(self) -> None:
+        """Bytes are masked where they are, and no others; what cannot be written to is left as it is."""
+        for size in (0, 5, INTEGER_MAXIMUM_BYTES + 1, 70_001):
+            data = bytes(range(250)) * 300
+            expected = data[:3] + slowly(data[3 : 3 + size], b"abcd") + data[3 + size :]
+            writable = bytearray(data)
+            mask_in_place(memoryview(writable)[3 : 3 + size], b"abcd")
+            self.assertEqual(writable, expected)
+            writable = bytearray(data)
+            self.assertEqual(unmask(memoryview(writable)[3 : 3 + size], b"abcd"), expected[3 : 3 + size])
+            self.assertEqual(writable, expected)
+            self.assertEqual(unmask(memoryview(data)[3 : 3 + size], b"abcd"), expected[3 : 3 + size])
+            self.assertEqual(data, bytes(range(250)) * 300)
+
+    def test_this_version(self) -> None:
+        """This version of Autobahn has the names: fails loudly when it has not any more, so that nobody is slow unknowingly."""
+        self.assertIsNotNone(masking.NATIVE)
+
+    def test_another_version(self) -> None:
+        """Where they are others, or do something else, Autobahn's own class is used."""
+
+        class Lib:
+            nvx_xormask_new = nvx_xormask_process = nvx_xormask_free = staticmethod(lambda *any_of_them: None)
+
+        class Module:
+            ffi = masking._import().ffi
+            lib = Lib
+
+        self.assertIsNone(masking.native(None))
+        self.assertIsNone(masking.native(Module))
+        self.patch(masking, "NATIVE", None)
+        data = bytearray(range(256)) * 40
+        self.assertEqual(mask(data, b"abcd"), slowly(data, b"abcd"))
+        self.assertEqual(unmask(memoryview(bytearray(data)), b"abcd"), slowly(data, b"abcd"))
+        masked = bytearray(data)
+        mask_in_place(masked, b"abcd")
+        self.assertEqual(masked, slowly(data, b"abcd"))
 
     @given(st.binary(max_size=2000), keys)
     def test_twice(self, data, key) -> None:
