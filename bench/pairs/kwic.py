@@ -82,17 +82,25 @@ class Kwic(Pair):
             self._gateway("onprem", onprem_config(rendezvous, names, self.server_port), 1),
         )
 
+    def twistd_options(self, side: str) -> tuple[str, ...]:
+        """More options of twistd itself.
+
+        :param side: of which gateway.
+        """
+        return ()
+
     def _names(self) -> list[str]:
         return ["bench"] if self.names == 1 else [f"bench-{number}" for number in range(self.names)]
 
-    def _gateway(self, side: str, config: str, number: int) -> Daemon:
+    def _gateway(self, side: str, config: str, number: int, *options: str) -> Daemon:
         path = self.folder / f"{side}-config.xml"
         path.write_text(config, encoding="utf-8")
         environ = {name: value for name, value in os.environ.items() if name.upper() not in LEFT_OUT}
         site = self.sites[number]
         command = [
             *(*site.prefix, sys.executable, "-c", TWISTD, "-n", "--pidfile="),
-            *("kwic", "--config", str(path)),
+            *self.twistd_options(side),
+            *("kwic", "--config", str(path), *options),
         ]
         admin = f"127.0.0.1:{self.admin_ports[number]}"
         return Daemon(
