@@ -19,6 +19,7 @@ from kwic.transport.autobahn_channel import (
     is_close_code,
     truncated_reason,
 )
+from kwic.transport.direct_send import fits, sender
 from kwic.transport.masking import Keys, mask
 from kwic.wire.frames import Bytes, Control, FrameDecoder, FrameError, Opcode, close_payload, frame_header
 
@@ -34,7 +35,7 @@ class LeanChannel:
     user: ChannelUser
 
     def __init__(self, carrier: Any, *, client: bool) -> None:
-        self._carrier = carrier
+        self._send = sender(carrier) if fits(carrier) else carrier.write
         self._keys = Keys() if client else None
         self._decoder = FrameDecoder(masked=not client, mask=mask)
         self._paused = False
@@ -154,7 +155,7 @@ class LeanChannel:
         if self._closing or not size:
             return
         if self._keys is None:
-            self._carrier.write(b"".join((frame_header(Opcode.BINARY, size, None), *pieces)))
+            self._send(b"".join((frame_header(Opcode.BINARY, size, None), *pieces)))
         else:
             self._write(Opcode.BINARY, b"".join(pieces))
 
@@ -171,7 +172,7 @@ class LeanChannel:
 
     def _write(self, opcode: Opcode, payload: bytes) -> None:
         if self._keys is None:
-            self._carrier.write(frame_header(opcode, len(payload), None) + payload)
+            self._send(frame_header(opcode, len(payload), None) + payload)
             return
         key = self._keys.next()
-        self._carrier.write(frame_header(opcode, len(payload), key) + mask(payload, key))
+        self._send(frame_header(opcode, len(payload), key) + mask(payload, key))

@@ -2,8 +2,9 @@
 A tunnel: one session, its streams and its liveness, on any byte transport.
 
 The tunnel translates: bytes from the link feed the session, its events go to the streams, and what the session wants to say goes out in few,
-large messages. Streams with something to send take turns; while the link is full they wait. The link is always read: a slow reader stops its
-own stream by not returning credit, never the tunnel.
+large messages. Streams with something to send take turns; while the link is full they wait. Little is given to the link at once where it is slow
+(`line.Line`), and a stream that had nothing to send before goes first with a little: an interactive byte waits for no other stream's bulk. The
+link is always read: a slow reader stops its own stream by not returning credit, never the tunnel.
 
 Rejected: pausing the link when one stream's reader is slow (every other stream would stall), and a timer for the writes (an interactive byte
 would wait for it).
@@ -27,14 +28,15 @@ from kwic.errors import MisuseError, ProtocolError
 from kwic.policy.liveness import NORMAL, Action, Liveness, Timing
 from kwic.transport.autobahn_channel import PROTOCOL_ERROR
 from kwic.transport.lean_reactor import end_of_turn
+from kwic.transport.line import Line
 from kwic.transport.stream import Outbound, Stream
 from kwic.wire import events as wire
 from kwic.wire.limits import Limits
 from kwic.wire.session import Session
 from kwic.wire.yamux import GoAwayCode
 
-#: One message carries at most so much (protocol.md, Session); larger ones are slower, smaller ones cost more each.
-MESSAGE_BYTES = 262_144
+#: A stream that begins to send so little goes before those that have more, until such are half a message ahead of them.
+FIRST_BYTES = 16_384
 #: What one stream may send before it is the next one's turn.
 TURN_BYTES = 65_536
 #: A stream that we closed and the peer did not is reset after so long: what TCP calls FIN-WAIT-2.
@@ -103,7 +105,12 @@ class Tunnel(Protocol):
         self.draining = False
         self._timing = timing
         self._liveness = Liveness(timing, clock.seconds())
+        self._line = Line(None)
+        #: Those that had nothing to send before, and little now.
+        self._first: deque[Stream] = deque()
         self._ready: deque[Stream] = deque()
+        #: What the first have sent before the others, and the others not since.
+        self._ahead = 0
         self._waiting: set[Stream] = set()
         self._pings: dict[int, float] = {}
         #: When each stream was opened that the peer has not acknowledged, the oldest first.
@@ -215,7 +222,7 @@ class Tunnel(Protocol):
         """A stream has bytes or an end to send."""
         if stream not in self._waiting:
             self._waiting.add(stream)
-            self._ready.append(stream)
+            (self._first if stream.queued_bytes <= FIRST_BYTES else self._ready).append(stream)
         self.flush()
 
     def consumed(self, stream: Stream, size: int) -> None:
@@ -273,37 +280,65 @@ class Tunnel(Protocol):
     @property
     def _has_something(self) -> bool:
         """Whether there are bytes to send, or a goodbye."""
-        return bool(self._ready) or self._closing or self.session.has_output
+        return bool(self._ready or self._first) or self._closing or self.session.has_output
 
     def _send_ready(self) -> None:
         self._busy = True
         try:
             while not self._blocked and self.up:
                 self._fill()
+                size = self.session.output_bytes
                 chunks = self.session.take_output()
                 if not chunks:
                     break
-                self._write(chunks)
+                self._write(chunks, size)
         finally:
             self._busy = False
         if self._closing:
             self._closing = False
             self.close()
 
-    def _write(self, chunks: list[Any]) -> None:
+    def _write(self, chunks: list[Any], size: int) -> None:
         if self.transport_gathers:
             self.transport.writeSequence(chunks)
         else:
             self.transport.write(b"".join(chunks))
+        self._line.gave(size)
 
     def _fill(self) -> None:
         """Let the streams put one message's worth into the session, a turn each."""
-        room = MESSAGE_BYTES
+        whole = room = self._line.message_bytes
+        if self._ready:
+            sent = self._let_first(max(0, whole // 2 - self._ahead))
+            self._ahead += sent
+            if sent and self._line.is_slow:
+                # By itself: a message is read as a whole, so they would have to wait for what is behind them.
+                return
+            room -= sent
         while self._ready and room > 0:
             stream = self._ready.popleft()
             if stream in self._waiting:
                 # Who is alone need not take turns.
-                room -= self._turn(stream, min(room, TURN_BYTES) if self._ready else room)
+                sent = self._turn(stream, min(room, TURN_BYTES) if self._ready else room)
+                self._ahead = max(0, self._ahead - sent)
+                room -= sent
+        if not self._ready:
+            self._ahead = 0
+            self._let_first(room)
+
+    def _let_first(self, room: int) -> int:
+        """
+        The turns of those that begin with little.
+
+        :param room: for all of them.
+        :returns: how much they sent.
+        """
+        left = room
+        while self._first and left > 0:
+            stream = self._first.popleft()
+            if stream in self._waiting:
+                left -= self._turn(stream, min(left, FIRST_BYTES))
+        return room - left
 
     def _turn(self, stream: Stream, limit: int) -> int:
         """One stream's turn: its bytes within credit and limit, then its end. It queues up again when it has more."""
@@ -357,6 +392,7 @@ class Tunnel(Protocol):
         self.up_since_s = self._last_received_s = self.clock.seconds()
         self._liveness = Liveness(self._timing, self.up_since_s)
         self.transport_gathers = getattr(self.transport, "gathers", False)
+        self._line = Line(self.transport)
         self.transport.registerProducer(self, True)
         self.ping()
         self._check = self.clock.callLater(self._timing.ping_after_s, self._check_liveness)
@@ -387,6 +423,7 @@ class Tunnel(Protocol):
         lost = Failure(ConnectionLost("the tunnel was lost"))
         for stream in tuple(self.streams.values()):
             stream.link_lost(lost)
+        self._first.clear()
         self._ready.clear()
         self._waiting.clear()
         self.session.abandon()
