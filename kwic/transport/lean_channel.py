@@ -8,7 +8,7 @@ Autobahn; the tests have each decode what the other encodes.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from kwic.transport.autobahn_channel import (
@@ -20,8 +20,12 @@ from kwic.transport.autobahn_channel import (
     truncated_reason,
 )
 from kwic.transport.direct_send import fits, sender
-from kwic.transport.masking import Keys, mask
+from kwic.transport.masking import Keys, mask, mask_in_place, unmask
+from kwic.transport.whole_tls import WholeTls
 from kwic.wire.frames import Bytes, Control, FrameDecoder, FrameError, Opcode, close_payload, frame_header
+
+#: Messages from this size on are not copied where it can be helped, and neither are pieces of half of it.
+APART_BYTES = 32_768
 
 
 class LeanChannel:
@@ -35,9 +39,13 @@ class LeanChannel:
     user: ChannelUser
 
     def __init__(self, carrier: Any, *, client: bool) -> None:
-        self._send = sender(carrier) if fits(carrier) else carrier.write
+        at_once = fits(carrier)
+        self._send = sender(carrier) if at_once else carrier.write
+        self._send_apart = carrier.write_pieces if isinstance(carrier, WholeTls) else None
+        #: What is sent need not be of type bytes.
+        self._takes_any = at_once or isinstance(carrier, WholeTls)
         self._keys = Keys() if client else None
-        self._decoder = FrameDecoder(masked=not client, mask=mask)
+        self._decoder = FrameDecoder(masked=not client, mask=unmask)
         self._paused = False
         self._consuming = False
         self._stopped = False
@@ -154,10 +162,25 @@ class LeanChannel:
         size = sum(map(len, pieces))
         if self._closing or not size:
             return
-        if self._keys is None:
-            self._send(b"".join((frame_header(Opcode.BINARY, size, None), *pieces)))
-        else:
+        if size < APART_BYTES or not self._takes_any:
             self._write(Opcode.BINARY, b"".join(pieces))
+        elif self._keys is not None:
+            self._send_masked(size, pieces)
+        elif self._send_apart is not None:
+            self._send_apart(_few((frame_header(Opcode.BINARY, size, None), *pieces)))
+        else:
+            self._send(b"".join((frame_header(Opcode.BINARY, size, None), *pieces)))
+
+    def _send_masked(self, size: int, pieces: Iterable[Any]) -> None:
+        """Put a large message together and mask it where it is: no copy but the one."""
+        assert self._keys is not None
+        key = self._keys.next()
+        frame = bytearray(frame_header(Opcode.BINARY, size, key))
+        at = len(frame)
+        for piece in pieces:
+            frame += piece
+        mask_in_place(memoryview(frame)[at:], key)
+        self._send(frame)
 
     def send_ping(self) -> None:
         """Write a Ping."""
@@ -176,3 +199,18 @@ class LeanChannel:
             return
         key = self._keys.next()
         self._send(frame_header(opcode, len(payload), key) + mask(payload, key))
+
+
+def _few(pieces: Iterable[Any]) -> Iterator[Any]:
+    """The same bytes in fewer pieces: small ones are put together, large ones are left as they are."""
+    small: list[Any] = []
+    for piece in pieces:
+        if len(piece) < APART_BYTES // 2:
+            small.append(piece)
+            continue
+        if small:
+            yield b"".join(small)
+            small = []
+        yield piece
+    if small:
+        yield b"".join(small)

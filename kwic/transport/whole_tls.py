@@ -9,6 +9,7 @@ is used as it is, which is slower and otherwise the same.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable
 from typing import Any
 
 from OpenSSL import SSL
@@ -58,6 +59,8 @@ class WholeTls(TLSMemoryBIOProtocol):
     _lostTLSConnection: bool
     _handshakeDone: bool
     _appSendBuffer: list[bytes]
+    _held = False
+    """More is to be encrypted before anything is sent."""
 
     def makeConnection(self, transport: Any) -> None:
         """Read large pieces from the socket."""
@@ -71,6 +74,22 @@ class WholeTls(TLSMemoryBIOProtocol):
         """Encrypt and send; dropped after `loseConnection`, as Twisted's does."""
         if not self.disconnecting or self._producer is not None:
             self._write(data)
+
+    def write_pieces(self, pieces: Iterable[Any]) -> None:
+        """
+        Encrypt one after the other, and send all together.
+
+        :param pieces: bytes of any kind, none of them empty.
+        """
+        if self.disconnecting and self._producer is None:
+            return
+        self._held = True
+        try:
+            for piece in pieces:
+                self._write(piece)
+        finally:
+            self._held = False
+        self._flushSendBIO()
 
     def _write(self, data: Any) -> None:
         left = data
@@ -105,7 +124,7 @@ class WholeTls(TLSMemoryBIOProtocol):
 
     def _flushSendBIO(self) -> None:
         """Hand on what OpenSSL wants to send, until it has no more."""
-        while True:
+        while not self._held:
             piece = self._read_out()
             if piece:
                 self._send(piece)
