@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from kwic.service.proxy import Proxy
 from kwic.transport.tunnel import Tunnel
@@ -13,9 +14,18 @@ from test.sim.network import SimReactor
 from test.sim.tcp import READ_BYTES, SimTransport
 from test.sim.world import World
 
-#: Silence of a tunnel or a link may go unnoticed for so long (configuration.md §7), and unsuspected for so long.
-DEAD_S = 5.0
-SUSPECT_S = 3.5
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """For how long silence may go unsuspected, and unnoticed (protocol.md, Liveness)."""
+
+    suspect_s: float
+    dead_s: float
+
+
+#: Of tunnels and of links, each without and with `kwic:liveness="fast"`.
+TUNNELS = {False: Patience(suspect_s=3.5, dead_s=5.0), True: Patience(suspect_s=1.05, dead_s=1.5)}
+LINKS = {False: Patience(suspect_s=1.0, dead_s=4.0), True: Patience(suspect_s=1.0, dead_s=1.5)}
 #: What was sent before the silence may come so much later, and a check is as late as the machine is slow.
 MARGIN_S = 1.0
 #: One more read than the mark at which the opposite leg is paused.
@@ -30,26 +40,33 @@ SESSION_BYTES = 2 * MESSAGE_BYTES
 
 def look(world: World) -> None:
     """Everything that is true always."""
+    fast = world.topology.fast
     for instance in world.instances.values():
         if instance.alive:
-            for tunnel in instance.tunnels():
-                connection = carrier(tunnel)
-                if tunnel.up and not instance.reactor.frozen:
-                    _silence(world, instance, tunnel, connection.other.reactor)
-                _bounds(world, instance, tunnel, connection)
+            for tunnel in instance.agent_tunnels():
+                _look_at(world, instance, tunnel, TUNNELS[fast])
+            for link in instance.links():
+                _look_at(world, instance, link.tunnel, LINKS[fast])
+
+
+def _look_at(world: World, instance: Instance, tunnel: Tunnel, patience: Patience) -> None:
+    connection = carrier(tunnel)
+    if tunnel.up and not instance.reactor.frozen:
+        _silence(world, instance, tunnel, connection.other.reactor, patience)
+    _bounds(world, instance, tunnel, connection)
 
 
 # -- silence ---------------------------------------------------------------------------------------------------------------
 
 
-def _silence(world: World, instance: Instance, tunnel: Tunnel, other: SimReactor) -> None:
+def _silence(world: World, instance: Instance, tunnel: Tunnel, other: SimReactor, patience: Patience) -> None:
     """Silence is suspicious, then death."""
     silent_s = _silent_s(world, instance, tunnel, other)
-    if silent_s > DEAD_S + MARGIN_S:
+    if silent_s > patience.dead_s + MARGIN_S:
         world.wrong(
             f"{instance.name} believes in its tunnel to {other.name} after {silent_s:.1f} s of silence"
         )
-    elif silent_s > SUSPECT_S + MARGIN_S and not tunnel.suspect:
+    elif silent_s > patience.suspect_s + MARGIN_S and not tunnel.suspect:
         world.wrong(
             f"{instance.name} does not suspect its tunnel to {other.name} after {silent_s:.1f} s of silence"
         )
@@ -111,12 +128,12 @@ def missing(world: World) -> Iterator[str]:
         for uplink in agent.uplinks():
             own = uplink.address.host.split(".")[0]
             wanted = {own} if own in clouds else clouds
-            reached = {
+            reached = [
                 peer_host(peer.tunnel)
                 for peer in uplink.tunnels
                 if peer.tunnel is not None and not peer.tunnel.suspect
-            }
-            if reached != wanted:
+            ]
+            if set(reached) != wanted or len(reached) < len(wanted) * world.topology.prepared:
                 yield f"{agent.name} reaches {sorted(reached)} by {uplink.address}"
     for cloud in world.clouds:
         for listener in world.topology.listeners:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from test.sim.instance import Instance
-from test.sim.topology import CLOUD_CLIENT, PREM_CLIENT, SERVER_A, SERVER_B
+from test.sim.topology import CLOUD_CLIENT, ETCD, PREM_CLIENT, SERVER_A, SERVER_B, Finding
 from test.sim.world import World
 
 #: Seconds that a fault lasts: moments, less than silence takes to be noticed, about as long, longer.
@@ -52,6 +52,8 @@ class Faults:
             (2, self._slow),
             (1, self._names),
         ]
+        if self._world.topology.finding is Finding.ETCD:
+            kinds.append((6, self._etcd))
         return self._draw(kinds)
 
     def any(self) -> Fault:
@@ -180,6 +182,8 @@ class Faults:
         """Two hosts that talk with each other."""
         dice, topology = self._dice, self._world.topology
         kind = dice.random()
+        if topology.finding is Finding.ETCD and dice.random() < 0.1:
+            return dice.choice(topology.cloud_nodes), ETCD
         if kind < 0.6:
             return dice.choice(topology.cloud_nodes), dice.choice(topology.agent_nodes)
         if kind < 0.8:
@@ -232,6 +236,22 @@ class Faults:
                 world.names_work()
 
             return remedy
+
+        return begin
+
+    def _etcd(self) -> Callable[[], Remedy]:
+        world = self._world
+        how = self._dice.choice(("killed", "without power", "frozen"))
+
+        def begin() -> Remedy:
+            reactor = world.network.hosts[ETCD]
+            if not reactor.alive or reactor.frozen:
+                return _nothing
+            if how == "frozen":
+                world.stall_etcd()
+                return world.go_on_etcd
+            world.end_etcd(silently=how == "without power")
+            return world.begin_etcd
 
         return begin
 

@@ -79,6 +79,7 @@ class Instance:
         self.starts += 1
         self.stopping = False
         reactor = self.reactor = self._network.host(self.name, self.address)
+        self._network.clock.acting = reactor
         reactor.installNameResolver(RememberingResolver(reactor, reactor.nameResolver))
         self.context = Context(
             reactor=reactor,
@@ -125,14 +126,18 @@ class Instance:
 
     def tunnels(self) -> Iterator[Tunnel]:
         """Every tunnel that it has, links to members included."""
+        yield from self.agent_tunnels()
+        for link in self.links():
+            yield link.tunnel
+
+    def agent_tunnels(self) -> Iterator[Tunnel]:
+        """Its tunnels to the other side."""
         for uplink in self.gateway.uplinks:
             for peer in uplink._all_peers():
                 if peer.tunnel is not None:
                     yield peer.tunnel
         for inbound in self.gateway.entrances.tunnels:
             yield from inbound.tunnels
-        for link in self.links():
-            yield link.tunnel
 
 
 def carrier(tunnel: Tunnel) -> SimTransport:

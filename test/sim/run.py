@@ -18,7 +18,7 @@ from test.sim import checks
 from test.sim.faults import Faults, Remedy, outstanding
 from test.sim.ledger import NAMES
 from test.sim.network import ASK_AGAIN_S
-from test.sim.topology import Topology
+from test.sim.topology import Finding, Topology
 from test.sim.traffic import Ending, Script
 from test.sim.world import World
 
@@ -299,6 +299,8 @@ def topology(seed: int) -> Topology:
         agents=dice.choice((2, 2, 2, 2, 3)),
         own_names=own,
         shared_name=shared,
-        multicast=dice.random() < 0.5,
+        finding=dice.choices(tuple(Finding), (5, 4, 1))[0],
         retry_s=dice.choice((5, 30)),
+        prepared=dice.choices((1, 2, 4), (14, 3, 1))[0],
+        fast=dice.random() < 0.15,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import Enum
 from functools import cached_property, lru_cache
 
 from kwic.config.model import GatewayConfig
@@ -17,15 +18,24 @@ PORT_TUNNELS = 80
 #: Our own side of the clients, and both back ends.
 CLOUD_CLIENT, PREM_CLIENT = "client-a", "client-b"
 SERVER_A, SERVER_B = "server-a", "server-b"
+ETCD = "etcd"
 
 _HOSTS = {
     CLOUD_CLIENT: "10.0.1.201",
     PREM_CLIENT: "10.0.2.201",
     SERVER_A: "10.0.2.101",
     SERVER_B: "10.0.1.101",
+    ETCD: "10.0.1.150",
 }
-_GROUP = "udp://224.34.0.1:54327"
-_MEMBERS = "tcp://members.example.com:5941"
+
+
+class Finding(Enum):
+    """How the members of the cluster find each other: what their `connect` says."""
+
+    MULTICAST = "udp://224.34.0.1:54327"
+    NAME = "tcp://members.example.com:5941"
+    """One name with the addresses of all."""
+    ETCD = "etcd://10.0.1.150:2379"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,16 +65,20 @@ class Topology:
     :param agents: how many on-prem instances.
     :param own_names: service A has a name for each cloud node, as in etc/ha.
     :param shared_name: service A has one name for all of them, behind one host name with all their addresses.
-    :param multicast: how the members of the cluster find each other; else by one name with all their addresses.
+    :param finding: how the members of the cluster find each other.
     :param retry_s: `socks.retry.maximum.interval`.
+    :param prepared: `prepared.connection.count` of the agents' services.
+    :param fast: all services say `kwic:liveness="fast"`.
     """
 
     clouds: int = 2
     agents: int = 2
     own_names: bool = True
     shared_name: bool = True
-    multicast: bool = True
+    finding: Finding = Finding.MULTICAST
     retry_s: int = 5
+    prepared: int = 1
+    fast: bool = False
 
     @property
     def cloud_nodes(self) -> tuple[str, ...]:
@@ -117,8 +131,10 @@ class Topology:
 
     def text(self, node: str) -> str:
         """That file."""
-        services = self._cloud(node) if node in self.cloud_nodes else self._agent()
-        return _FILE.format(services="\n".join(services))
+        services = "\n".join(self._cloud(node) if node in self.cloud_nodes else self._agent())
+        if self.fast:
+            services = services.replace("<service>", '<service kwic:liveness="fast">')
+        return _FILE.format(services=services)
 
     def _cloud(self, node: str) -> Iterator[str]:
         if self.own_names:
@@ -128,15 +144,18 @@ class Topology:
         if self.shared_name:
             yield _CLOUD_A.format(name="shared", port=PORT_A_SHARED, key="serviceA", host="example.com")
         yield _CLOUD_B.format(host=f"{node}.example.com")
-        yield _CLUSTER.format(find=_GROUP if self.multicast else _MEMBERS)
+        yield _CLUSTER.format(find=self.finding.value)
 
     def _agent(self) -> Iterator[str]:
         hosts = [f"{cloud}.example.com" for cloud in self.cloud_nodes] if self.own_names else []
         for host in hosts:
-            yield _AGENT_A.format(key=f"serviceA-{host}", host=host, retry=self.retry_s)
+            yield self._agent_a(f"serviceA-{host}", host)
         if self.shared_name:
-            yield _AGENT_A.format(key="serviceA", host="example.com", retry=self.retry_s)
-        yield _AGENT_B.format(retry=self.retry_s)
+            yield self._agent_a("serviceA", "example.com")
+        yield _AGENT_B.format(retry=self.retry_s, prepared=self.prepared)
+
+    def _agent_a(self, key: str, host: str) -> str:
+        return _AGENT_A.format(key=key, host=host, retry=self.retry_s, prepared=self.prepared)
 
 
 @lru_cache(maxsize=1000)
@@ -197,6 +216,9 @@ _AGENT_A = """\
     <accept>pipe://{key}</accept>
     <connect>tcp://server-a:5551</connect>
     <type>proxy</type>
+    <properties>
+      <prepared.connection.count>{prepared}</prepared.connection.count>
+    </properties>
     <accept-options>
       <pipe.transport>socks://{host}</pipe.transport>
       <socks.mode>reverse</socks.mode>
@@ -211,6 +233,9 @@ _AGENT_B = """\
     <accept>tcp://@eth0:6661</accept>
     <connect>wsn://example.com:80/serviceB</connect>
     <type>proxy</type>
+    <properties>
+      <prepared.connection.count>{prepared}</prepared.connection.count>
+    </properties>
     <connect-options>
       <http.maximum.redirects>3</http.maximum.redirects>
       <socks.retry.maximum.interval>{retry} seconds</socks.retry.maximum.interval>

@@ -18,16 +18,19 @@ from twisted.python.failure import Failure
 from kwic.transport.relay import Relay
 from kwic.transport.remembered_names import RememberingResolver
 from test.sim.client import Client
+from test.sim.etcd import EtcdStore
 from test.sim.instance import Instance, peer_host
 from test.sim.ledger import NAMES, Ledger, cut_off, host, leaving, link, way
 from test.sim.network import SimNetwork, SimReactor
 from test.sim.topology import (
     CLOUD_CLIENT,
+    ETCD,
     PORT_A_OWN,
     PORT_B,
     PREM_CLIENT,
     SERVER_A,
     SERVER_B,
+    Finding,
     Listener,
     Topology,
 )
@@ -78,6 +81,9 @@ class World:
             self.network.host(name, topology.address(name))
         for name in BACK_ENDS:
             self.begin_back_end(name)
+        self._register = EtcdStore(self.network)
+        if topology.finding is Finding.ETCD:
+            self.begin_etcd()
 
     def dice(self, purpose: str) -> random.Random:
         """Random numbers for one purpose, the same for the same seed."""
@@ -278,6 +284,31 @@ class World:
         self.network.resolve_s = 0.0
         self.network.names = self.topology.names
         self.ledger.mended(NAMES)
+
+    # -- etcd
+    def begin_etcd(self) -> None:
+        """Start the etcd with what it knew."""
+        self.say("etcd listens")
+        self._register.serve(ETCD, self.topology.address(ETCD))
+        self.ledger.mended(host(ETCD))
+
+    def end_etcd(self, *, silently: bool) -> None:
+        """Kill it, or its machine."""
+        self.say("etcd loses power" if silently else "etcd is killed")
+        self.ledger.broke(host(ETCD))
+        (self.network.power_off if silently else self.network.crash)(ETCD)
+
+    def stall_etcd(self) -> None:
+        """SIGSTOP."""
+        self.say("etcd is frozen")
+        self.ledger.broke(host(ETCD))
+        self.network.freeze(ETCD)
+
+    def go_on_etcd(self) -> None:
+        """SIGCONT."""
+        self.say("etcd goes on")
+        self.network.thaw(ETCD)
+        self.ledger.mended(host(ETCD))
 
     # -- the back ends
     def begin_back_end(self, name: str) -> None:
