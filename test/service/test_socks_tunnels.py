@@ -176,6 +176,7 @@ class StrangeAgentTests(GatewayCase):
         """The first reply names the address that listens, the second the client; then bytes flow both ways."""
         agent = self.register()
         client = self.connect(CLOUD, 5551, b"hello")
+        self.wait(lambda: client.transport)
         self.hears(agent, b"\x05\x00\x00")
         came_from = client.transport.getHost()
         self.hears(agent, packed(USER, came_from.port))
