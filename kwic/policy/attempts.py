@@ -4,13 +4,15 @@ A client waits, unread, until the far end of some path has been dialled for it. 
 
 1. Paths are tried one after another, the caller choosing each; at most `paths_maximum` of them, for `timeout_s` in all.
 2. A path that does not acknowledge within `acknowledge_s` is suspected, and the next one is tried beside it.
-3. So is a path that acknowledged and whose far dial takes longer than `dial_s` from then; that one is not suspected.
-4. A slow attempt is not given up, for it may be the only one that ends well: the first path to connect wins, all others are abandoned.
-5. A path that refuses or is lost is out, and the next one is tried at once.
-6. When there is no other path, a slow attempt is waited for; and when none is pending, then, if the last path to go was *refused* by
+3. A path that acknowledged and has not dialled its far end `ask_s` later is asked for a sign of life, for its peer may have died since. One that
+   gives none within `answer_s` is like one that did not acknowledge.
+4. So is, beside the suspicion, a path that lives and whose far dial takes longer than `dial_s` from the acknowledgement.
+5. A slow attempt is not given up, for it may be the only one that ends well: the first path to connect wins, all others are abandoned.
+6. A path that refuses or is lost is out, and the next one is tried at once.
+7. When there is no other path, a slow attempt is waited for; and when none is pending, then, if the last path to go was *refused* by
    its far end, that is the answer, and the client fails at once. If it was *lost*, or there was none to begin with, a new path is
    waited for: agents come back within seconds.
-7. When `timeout_s` is over, everything pending is abandoned and the client fails.
+8. When `timeout_s` is over, everything pending is abandoned and the client fails.
 
 Rejected: abandoning a slow path before another has connected. With one agent, a pause of two seconds at its end would fail a client that
 only had to wait.
@@ -28,6 +30,12 @@ PATHS_MAXIMUM = 3
 
 ACKNOWLEDGE_S = 1.5
 """How long a peer may take to acknowledge a stream: several round trips of any path there is."""
+
+ASK_S = 0.5
+"""How long a far dial may take before its peer is asked whether it is still there: longer than nearly all do."""
+
+ANSWER_S = 1.0
+"""How long a sign of life may take. With `ASK_S` it is as long as an acknowledgement may."""
 
 DIAL_S = 5.0
 """How long a far dial may take before another path is tried beside it: TCP has then sent its SYN three times."""
@@ -55,8 +63,16 @@ class TryPath:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Ask:
+    """Ask the peer of this attempt for a sign of life, and say `alive` when it comes."""
+
+    attempt: int
+    """Which."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Suspect:
-    """The path of this attempt did not acknowledge: choose others, for every client."""
+    """The path of this attempt did not answer: choose others, for every client."""
 
     attempt: int
     """Its number."""
@@ -89,7 +105,7 @@ class Fail:
     """What the last path said, for the log; may be empty."""
 
 
-Step = TryPath | Suspect | Abandon | Succeed | Fail
+Step = TryPath | Ask | Suspect | Abandon | Succeed | Fail
 
 
 class Phase(Enum):
@@ -99,6 +115,10 @@ class Phase(Enum):
     """Its stream was opened."""
     ACKNOWLEDGED = auto()
     """The peer lives and dials."""
+    QUESTIONED = auto()
+    """It has acknowledged some time ago, and was asked for another sign of life."""
+    DIALLING = auto()
+    """It gave one: the far dial takes its time."""
     SLOW = auto()
     """As either, for too long: another path is tried beside it."""
     GONE = auto()
@@ -128,6 +148,12 @@ class Rules:
     acknowledge_s: float = ACKNOWLEDGE_S
     """Seconds to acknowledge."""
 
+    ask_s: float = ASK_S
+    """Seconds from the acknowledgement until a sign of life is asked for."""
+
+    answer_s: float = ANSWER_S
+    """Seconds for that."""
+
     dial_s: float = DIAL_S
     """Seconds for a far dial, from the acknowledgement."""
 
@@ -139,6 +165,8 @@ class _Attempt:
     phase: Phase
     due_s: float
     """When the phase has lasted too long."""
+    dial_due_s: float = 0.0
+    """When the far dial has, once it is acknowledged."""
 
 
 class Attempts:
@@ -212,7 +240,16 @@ class Attempts:
         one = self._attempt(attempt)
         if one.phase is Phase.ASKED:
             one.phase = Phase.ACKNOWLEDGED
-            one.due_s = now_s + self._rules.dial_s
+            one.due_s = now_s + self._rules.ask_s
+            one.dial_due_s = now_s + self._rules.dial_s
+        return []
+
+    def alive(self, attempt: int) -> list[Step]:
+        """The peer gave the sign of life that it was asked for. One that comes late changes nothing: another path is on its way already."""
+        one = self._attempt(attempt)
+        if one.phase is Phase.QUESTIONED:
+            one.phase = Phase.DIALLING
+            one.due_s = one.dial_due_s
         return []
 
     def connected(self, attempt: int) -> list[Step]:
@@ -252,12 +289,20 @@ class Attempts:
         steps: list[Step] = []
         for number, one in enumerate(self._attempts):
             if one.phase in _IN_TIME and now_s >= one.due_s:
-                if one.phase is Phase.ASKED:
-                    steps.append(Suspect(attempt=number))
-                one.phase = Phase.SLOW
+                steps += self._overdue(number, one, now_s)
         if self._state is PlanState.PENDING and self._attempts[-1].phase is Phase.SLOW:
             steps += self._next()
         return steps
+
+    def _overdue(self, number: int, one: _Attempt, now_s: float) -> list[Step]:
+        """A phase has lasted too long."""
+        if one.phase is Phase.ACKNOWLEDGED:
+            one.phase = Phase.QUESTIONED
+            one.due_s = now_s + self._rules.answer_s
+            return [Ask(attempt=number)]
+        lives = one.phase is Phase.DIALLING
+        one.phase = Phase.SLOW
+        return [] if lives else [Suspect(attempt=number)]
 
     def _attempt(self, number: int) -> _Attempt:
         """An attempt that was started."""
@@ -309,4 +354,4 @@ class Attempts:
         return [Abandon(attempt=number) for number in pending]
 
 
-_IN_TIME = frozenset({Phase.ASKED, Phase.ACKNOWLEDGED})
+_IN_TIME = frozenset({Phase.ASKED, Phase.ACKNOWLEDGED, Phase.QUESTIONED, Phase.DIALLING})

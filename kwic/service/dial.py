@@ -12,7 +12,7 @@ from typing import Any
 
 from twisted.internet.interfaces import IAddress
 
-from kwic.policy.attempts import Abandon, Attempts, Fail, Reason, Step, Succeed, Suspect, TryPath
+from kwic.policy.attempts import Abandon, Ask, Attempts, Fail, Reason, Step, Succeed, Suspect, TryPath
 from kwic.policy.choice import Candidate, best
 from kwic.service.path import Path, PathSource
 from kwic.transport.leg import Leg
@@ -94,6 +94,8 @@ class Dial:
             match step:
                 case TryPath():
                     self._try()
+                case Ask(attempt=number):
+                    self._running[number].ask()
                 case Suspect(attempt=number):
                     running[number].path.suspect()
                 case Abandon(attempt=number):
@@ -156,6 +158,10 @@ class Dial:
         """A peer has begun to dial."""
         self._take(self._plan.acknowledged(running.number, self._clock.seconds()))
 
+    def alive(self, running: _Running) -> None:
+        """A peer is still there."""
+        self._take(self._plan.alive(running.number))
+
     def connected(self, running: _Running) -> None:
         """A far end was dialled: it is taken, or came too late."""
         steps = self._plan.connected(running.number)
@@ -197,6 +203,13 @@ class _Running:
         self._over = True
         abandon, self._abandon = self._abandon, _nothing
         abandon()
+
+    def ask(self) -> None:
+        self.path.ask(self._alive)
+
+    def _alive(self) -> None:
+        if not self._over:
+            self._dial.alive(self)
 
     def acknowledged(self) -> None:
         if not self._over:

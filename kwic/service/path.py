@@ -64,8 +64,15 @@ class Path(Interface):
         :returns: what abandons the attempt.
         """
 
+    def ask(self, answered: Callable[[], None]) -> None:
+        """
+        Ask whoever dials on our behalf for a sign of life.
+
+        :param answered: called when it comes; at once when there is nobody who could be asked.
+        """
+
     def suspect(self) -> None:
-        """It did not acknowledge in time."""
+        """It did not answer in time."""
 
 
 class PathSource(Interface):
@@ -158,6 +165,10 @@ class TunnelPath:
             return lambda: None
         return stream.abortConnection
 
+    def ask(self, answered: Callable[[], None]) -> None:
+        """Ping."""
+        self._tunnel.ping(answered)
+
     def suspect(self) -> None:
         """Ask the peer for a sign of life, and prefer others until it comes."""
         self._doubt()
@@ -219,6 +230,10 @@ class EndpointPath:
             problem = explain(failure, self.label)
             self._on_failed()
             attempt.refused(REPS.get(problem.why, Rep.GENERAL_FAILURE), str(problem))
+
+    def ask(self, answered: Callable[[], None]) -> None:
+        """Nobody is in between."""
+        answered()
 
     def suspect(self) -> None:
         """Nobody is in between."""

@@ -56,6 +56,10 @@ class WaitingPath:
         leg.when_ready(attempt.connected, lambda lost: attempt.lost(explain_end(lost)))
         return leg.reset
 
+    def ask(self, answered: Callable[[], None]) -> None:
+        """SOCKS has no question for that."""
+        answered()
+
     def suspect(self) -> None:
         """It is taken, and never tried again."""
 
@@ -115,6 +119,10 @@ class AskingPath:
         problem = explain(failure, self._where)
         self._on_failed()
         attempt.refused(REPS.get(problem.why, Rep.GENERAL_FAILURE), str(problem))
+
+    def ask(self, answered: Callable[[], None]) -> None:
+        """SOCKS has no question for that."""
+        answered()
 
     def suspect(self) -> None:
         """It did not acknowledge in time."""

@@ -39,6 +39,8 @@ from kwic.wire.yamux import GoAwayCode
 FIRST_BYTES = 16_384
 #: What one stream may send before it is the next one's turn.
 TURN_BYTES = 65_536
+#: So many pings may be unanswered; whoever asks then waits for the answer to the last of them.
+PINGS_MAXIMUM = 8
 #: A stream that we closed and the peer did not is reset after so long: what TCP calls FIN-WAIT-2.
 HALF_OPEN_S = 60.0
 #: The round-trip time is measured at least so often, also while the tunnel is busy.
@@ -113,6 +115,9 @@ class Tunnel(Protocol):
         self._ahead = 0
         self._waiting: set[Stream] = set()
         self._pings: dict[int, float] = {}
+        self._last_ping = 0
+        #: Who waits for the answer to a ping.
+        self._askers: dict[int, list[Callable[[], None]]] = {}
         #: When each stream was opened that the peer has not acknowledged, the oldest first.
         self._unanswered: dict[int, float] = {}
         #: How long answers took lately, to pings and to opens.
@@ -169,11 +174,20 @@ class Tunnel(Protocol):
         self.flush()
         return stream
 
-    def ping(self) -> None:
-        """Ask the peer for a sign of life now."""
-        if self.up and len(self._pings) < 8:
-            self._pings[self.session.ping()] = self.clock.seconds()
-            self.flush()
+    def ping(self, answered: Callable[[], None] | None = None) -> None:
+        """
+        Ask the peer for a sign of life now.
+
+        :param answered: called when it comes, if it does.
+        """
+        if not self.up:
+            return
+        if len(self._pings) < PINGS_MAXIMUM:
+            self._last_ping = self.session.ping()
+            self._pings[self._last_ping] = self.clock.seconds()
+        if answered is not None:
+            self._askers.setdefault(self._last_ping, []).append(answered)
+        self.flush()
 
     def suspect_now(self) -> None:
         """The peer left something unanswered: prefer other tunnels until it answers a ping."""
@@ -426,6 +440,7 @@ class Tunnel(Protocol):
         self._first.clear()
         self._ready.clear()
         self._waiting.clear()
+        self._askers.clear()
         self.session.abandon()
         self.user.tunnel_down(self, reason)
 
@@ -503,6 +518,8 @@ class Tunnel(Protocol):
             self._measured_s = self.clock.seconds()
             self._answered(sample)
             self._trust()
+        for answered in self._askers.pop(event.value, ()):
+            answered()
 
     def _answered(self, sample_s: float) -> None:
         self._answer_s = sample_s if self._answer_s is None else 0.75 * self._answer_s + 0.25 * sample_s

@@ -9,8 +9,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from kwic.errors import MisuseError
 from kwic.policy.attempts import (
+    ACKNOWLEDGE_S,
+    ANSWER_S,
+    ASK_S,
     PATHS_MAXIMUM,
     Abandon,
+    Ask,
     Attempts,
     Fail,
     Reason,
@@ -49,7 +53,7 @@ class FirstPathTests(AttemptsCase):
         self.begin(0)
         self.assertEqual(self.plan.deadline_s, 101.5)
         self.assertEqual(self.plan.acknowledged(0, 100.2), [])
-        self.assertEqual(self.plan.deadline_s, 105.2)
+        self.assertEqual(self.plan.deadline_s, 100.7)
         self.assertEqual(self.plan.connected(0), [Succeed(attempt=0)])
         self.assert_over()
 
@@ -97,10 +101,38 @@ class SlowPathTests(AttemptsCase):
         self.assertEqual(self.plan.connected(1), [Succeed(attempt=1), Abandon(attempt=0)])
 
     def test_slow_dial(self) -> None:
-        """After 5 s of dialling the next path is tried, and nobody is suspected."""
+        """A peer whose dial takes its time is asked for a sign of life; after 5 s the next path is tried, and nobody is suspected."""
         self.begin(0)
         self.plan.acknowledged(0, 101.0)
+        self.assertEqual(self.plan.tick(101.5), [Ask(attempt=0)])
+        self.assertEqual(self.plan.deadline_s, 102.5)
+        self.assertEqual(self.plan.alive(0), [])
+        self.assertEqual(self.plan.deadline_s, 106.0)
         self.assertEqual(self.plan.tick(106.0), [TryPath(attempt=1)])
+
+    def test_dead_after_the_acknowledgement(self) -> None:
+        """A peer that gives no sign of life is suspected, and the next path tried beside it."""
+        self.begin(0)
+        self.plan.acknowledged(0, 101.0)
+        self.plan.tick(101.5)
+        self.assertEqual(self.plan.tick(102.4), [])
+        self.assertEqual(self.plan.tick(102.5), [Suspect(attempt=0), TryPath(attempt=1)])
+        self.begin(1, 102.5)
+        self.assertEqual(self.plan.alive(0), [])
+        self.assertEqual(self.plan.connected(0), [Succeed(attempt=0), Abandon(attempt=1)])
+
+    def test_signs_of_life_unasked(self) -> None:
+        """They change nothing."""
+        self.begin(0)
+        self.plan.alive(0)
+        self.assertEqual(self.plan.deadline_s, 101.5)
+        self.plan.acknowledged(0, 100.2)
+        self.plan.alive(0)
+        self.assertEqual(self.plan.deadline_s, 100.7)
+
+    def test_a_peer_may_die_at_any_time(self) -> None:
+        """It is found out within the time that it has to acknowledge."""
+        self.assertEqual(ASK_S + ANSWER_S, ACKNOWLEDGE_S)
 
     def test_slow_path_wins_after_all(self) -> None:
         """A slow path that connects before the next one is taken."""
@@ -169,6 +201,8 @@ class SlowPathTests(AttemptsCase):
         self.plan.tick(101.5)
         self.begin(1, 101.5)
         self.plan.acknowledged(1, 101.5)
+        self.plan.tick(102.0)
+        self.plan.alive(1)
         self.assertEqual(self.plan.tick(106.5), [TryPath(attempt=2)])
         self.assertEqual(self.plan.tick(106.6), [])
 
@@ -260,7 +294,7 @@ class PlanMachine(RuleBasedStateMachine):
                 self.asked = step.attempt
             elif isinstance(step, Abandon):
                 self.pending.remove(step.attempt)
-            elif isinstance(step, Suspect):
+            elif isinstance(step, Suspect | Ask):
                 assert step.attempt in self.pending
             else:
                 assert self.outcome is None
@@ -286,13 +320,18 @@ class PlanMachine(RuleBasedStateMachine):
         """A path becomes available."""
         self.take(self.plan.available())
 
-    @rule(attempt=st.integers(0, 2), what=st.sampled_from(["acknowledged", "connected", "refused", "lost"]))
+    @rule(
+        attempt=st.integers(0, 2),
+        what=st.sampled_from(["acknowledged", "alive", "connected", "refused", "lost"]),
+    )
     def something_happens(self, attempt: int, what: str) -> None:
         """A pending attempt makes progress, or fails."""
         if attempt not in self.pending:
             return
         if what == "acknowledged":
             self.take(self.plan.acknowledged(attempt, self.now_s))
+        elif what == "alive":
+            self.take(self.plan.alive(attempt))
         elif what == "connected":
             self.take(self.plan.connected(attempt))
             assert self.outcome == Succeed(attempt=attempt)

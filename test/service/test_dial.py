@@ -47,6 +47,9 @@ class Way:
         self.attempt.connected(leg)
         return leg
 
+    def ask(self, answered) -> None:
+        self.asked = answered
+
     def suspect(self) -> None:
         self.healthy = False
 
@@ -159,13 +162,29 @@ class DialTests(SynchronousTestCase):
         slow, other = Way("slow"), Way("other", load=9)
         self.dial(slow, other)
         slow.attempt.acknowledged()
-        self.clock.advance(4.9)
+        self.clock.advance(0.5)
+        slow.asked()
+        self.clock.advance(4.4)
         self.assertIsNone(other.attempt)
         self.clock.advance(0.2)
         self.assertIsNotNone(other.attempt)
         self.assertTrue(slow.healthy)
         slow.connect()
         self.assertTrue(other.abandoned)
+        self.over()
+
+    def test_a_peer_that_dies_while_it_dials(self) -> None:
+        """One that has acknowledged and gives no sign of life any more is suspected, and another is dialled, after 1.5 s too."""
+        dead, live = Way("dead"), Way("live", load=9)
+        self.dial(dead, live)
+        dead.attempt.acknowledged()
+        self.clock.advance(0.5)
+        self.assertTrue(dead.healthy)
+        self.clock.advance(1)
+        self.assertFalse(dead.healthy)
+        live.connect()
+        self.assertEqual(len(self.legs), 1)
+        dead.asked()
         self.over()
 
     def test_a_late_leg_is_reset(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IConsumer, IHalfCloseableProtocol, IPushProducer, ITransport
 from twisted.internet.protocol import Protocol
@@ -12,7 +14,7 @@ from zope.interface.verify import verifyObject
 
 from kwic.errors import MisuseError
 from kwic.transport.stream import Stream
-from kwic.transport.tunnel import HALF_OPEN_S, Tunnel
+from kwic.transport.tunnel import HALF_OPEN_S, PINGS_MAXIMUM, Tunnel
 from test.transport.links import Link
 
 
@@ -337,6 +339,22 @@ class LivenessTests(TunnelCase):
             self.clock.advance(0.1)
             if pump:
                 self.link.pump()
+
+    def test_a_sign_of_life(self) -> None:
+        """Whoever asks for one is told when it comes, and not before, however many ask."""
+        told: list[int] = []
+        self.link.b.frozen = True
+        for number in range(2 * PINGS_MAXIMUM):
+            self.dialer.ping(partial(told.append, number))
+        self.link.pump()
+        self.assertEqual(told, [])
+        self.link.b.frozen = False
+        self.link.pump()
+        self.assertEqual(told, list(range(2 * PINGS_MAXIMUM)))
+        self.dialer.ping(partial(told.append, 99))
+        self.link.a.abortConnection()
+        self.dialer.ping(partial(told.append, 100))
+        self.assertEqual(len(told), 2 * PINGS_MAXIMUM)
 
     def test_an_idle_tunnel_lives(self) -> None:
         """Pings keep a quiet tunnel up."""
