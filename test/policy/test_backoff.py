@@ -19,10 +19,16 @@ class BackoffTests(SynchronousTestCase):
 
     def test_jitter(self) -> None:
         """The delay is the drawn part of the ceiling."""
-        draws = iter([0.0, 0.5, 0.25])
+        draws = iter([1.0, 0.5, 0.25])
         backoff = Backoff(lambda: next(draws), initial_s=1, factor=3, maximum_s=100)
-        self.assertEqual([backoff.next() for _ in range(3)], [0.0, 1.5, 2.25])
-        self.assertEqual(backoff.ceiling_s, 27)
+        self.assertEqual([backoff.next() for _ in range(3)], [1.0, 1.5, 1.875])
+        self.assertEqual(backoff.ceiling_s, 3 * (1.0 + 1.5 + 1.875))
+
+    def test_short_draws(self) -> None:
+        """Whoever has waited a moment only does not wait for long next, after any number of attempts."""
+        draws = iter([0.0, 0.1, 0.0, 0.1, 0.0, 1.0, 1.0])
+        backoff = Backoff(lambda: next(draws))
+        self.assertEqual([backoff.next() for _ in range(7)], [0.0, 0.05, 0.0, 0.05, 0.0, 0.5, 1.2])
 
     def test_reset(self) -> None:
         """After it has been up, the first delay comes again."""
@@ -43,4 +49,6 @@ class BackoffTests(SynchronousTestCase):
         backoff = Backoff(lambda: draw)
         delays = [backoff.next() for _ in range(times)]
         self.assertGreaterEqual(min(delays), 0)
+        for number, delay in enumerate(delays[:50]):
+            self.assertLessEqual(delay, max(0.5, 2 * sum(delays[:number])) + 1e-9)
         self.assertLessEqual(max(delays), 30)
