@@ -77,6 +77,8 @@ class LeanConnection(tcp.Server):
     """It has been given what `tune` gives."""
     SEND_LIMIT = SEND_BYTES
     bufferSize = READ_BYTES
+    patient = False
+    """It may wait while others are served (see `lean_reactor`)."""
     high_bytes: int | None = None
     """More than this waiting to be sent pauses the producer, and at half of it he goes on; None for Twisted's `bufferSize`."""
 

@@ -15,6 +15,7 @@ from typing import Any
 from twisted.internet import tcp
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.internet.posixbase import PosixReactorBase
+from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from kwic.transport import lean_tcp
 
@@ -23,6 +24,10 @@ BACKLOG = 1024
 
 #: So many are taken at once where other processes take some too: one would take all while the others wake up.
 SHARED_ACCEPTS = 4
+
+#: So many are taken at once where each begins with a TLS handshake, a millisecond or more: a thousand peers that come at one moment are let in
+#: little by little, and whoever is connected already has its turn in between.
+TLS_ACCEPTS = 4
 
 ANY_IPV4 = "0.0.0.0"
 ANY_IPV6 = "::"
@@ -33,6 +38,8 @@ class _Port(tcp.Port):
 
     #: Other processes of ours have it, or one like it, too.
     shared = False
+    #: So many are taken at once, at most.
+    most_accepts = BACKLOG
     #: Closing it is enough, and leaves it open for other processes.
     _shouldShutdown = False
 
@@ -54,9 +61,8 @@ class _Port(tcp.Port):
         super().startListening()
 
     def doRead(self) -> None:
-        """Take those who came; where others take some too, leave them some."""
-        if self.shared:
-            self.numberAccepts = min(self.numberAccepts, SHARED_ACCEPTS)
+        """Take those who came, or some of them."""
+        self.numberAccepts = min(self.numberAccepts, self.most_accepts)
         super().doRead()
 
     def take_all(self) -> None:
@@ -96,6 +102,10 @@ def listen(
         made.addressFamily = family
         os.close(inherited)
     made.shared = shared
+    if isinstance(factory, TLSMemoryBIOFactory):
+        made.most_accepts = TLS_ACCEPTS
+    elif shared:
+        made.most_accepts = SHARED_ACCEPTS
     made.startListening()
     return made
 

@@ -47,6 +47,7 @@ from kwic.transport.connection_log import (
 from kwic.transport.ending import explain_end
 from kwic.transport.judgement import CertificateRefused
 from kwic.transport.lean_channel import LeanChannel
+from kwic.transport.line import connection_below
 from kwic.transport.websocket_transport import DEFAULT_MESSAGE_LIMIT_BYTES, WebSocketTransport
 from kwic.wire.http_head import (
     Headers,
@@ -253,6 +254,7 @@ class WebSocketSite:
         if len(self._handshakes) >= self._maximum_handshakes:
             next(iter(self._handshakes)).abort("too many connections are shaking hands")
         self._handshakes[connection] = None
+        _set_patient(connection, patient=True)
 
     def certificate_refused(self, peer: str, why: str) -> None:
         """A client showed a certificate that we do not accept: worth a line, though not one for each of a flood."""
@@ -267,6 +269,14 @@ class WebSocketSite:
     def settled(self, connection: _Connection) -> None:
         """A connection is open, or gone."""
         self._handshakes.pop(connection, None)
+        _set_patient(connection, patient=False)
+
+
+def _set_patient(connection: _Connection, *, patient: bool) -> None:
+    """Handshakes are served after what is open, where the connection knows of it (see `lean_reactor`)."""
+    below = connection_below(connection.transport)
+    if hasattr(below, "patient"):
+        below.patient = patient
 
 
 class _Connection(Protocol):

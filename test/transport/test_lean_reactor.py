@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from kwic.transport import lean_reactor
 from kwic.transport.lean_reactor import end_of_turn, fits, lighten
 
 
@@ -106,6 +107,56 @@ class LightenTests(SynchronousTestCase):
         self.turn()
         self.assertEqual(self.descriptor.told, [ValueError])
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def another(self) -> tuple[Descriptor, socket.socket]:
+        """One more that is read."""
+        ours, peer = socket.socketpair()
+        self.addCleanup(ours.close)
+        self.addCleanup(peer.close)
+        other = Descriptor(ours)
+        self.reactor.addReader(other)
+        return other, peer
+
+    def test_patient(self) -> None:
+        """Those that can wait are served after all others, as many of them as there is time for; the next turn goes on with the rest."""
+        self.patch(lean_reactor, "PATIENT_S", 0.0)
+        order: list[str] = []
+        for name in ("one", "two"):
+            other, peer = self.another()
+            other.patient = True
+            other.doRead = lambda name=name, other=other: (
+                order.append(name) or self.reactor.removeReader(other)
+            )
+            peer.sendall(b"x")
+        self.descriptor.doRead = lambda: order.append("open")
+        self.peer.sendall(b"x")
+        self.turn()
+        self.assertEqual((order[0], len(order)), ("open", 2))
+        self.turn()
+        self.assertEqual((sorted(order), order[2]), (["one", "open", "open", "two"], "open"))
+
+    def test_ends_can_wait(self) -> None:
+        """The end of a connection is served after what others have to say."""
+        told: list[str] = []
+        other, peer = self.another()
+        other.connectionLost = lambda reason: told.append("lost")
+        self.reactor.removeReader(other)
+        self.reactor.addWriter(other)
+        self.descriptor.doRead = lambda: told.append("read")
+        peer.close()
+        self.peer.sendall(b"x")
+        self.turn()
+        self.assertEqual(told, ["read", "lost"])
+
+    def test_closed_while_it_waited(self) -> None:
+        """One that can wait, and was closed by another in the same turn, is not served."""
+        other, peer = self.another()
+        other.patient = True
+        peer.sendall(b"x")
+        self.peer.sendall(b"x")
+        self.descriptor.doRead = lambda: self.reactor.removeReader(other)
+        self.turn()
+        self.assertEqual(other.told, [])
 
     def test_closed_within_the_turn(self) -> None:
         """One that another event of the same turn has closed is not served."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IProtocolFactory
+from twisted.internet.testing import StringTransport
 from twisted.logger import LogLevel
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
@@ -23,6 +26,16 @@ class RoutingTableTests(SynchronousTestCase):
     def test_interface(self) -> None:
         """A site is a factory for a listener."""
         verifyObject(IProtocolFactory, self.site)
+
+    def test_handshakes_can_wait(self) -> None:
+        """The connection below is patient until its handshake is over, one way or the other."""
+        transport = StringTransport()
+        transport.patient = False
+        connection = self.site.buildProtocol(None)
+        connection.makeConnection(transport)
+        self.assertTrue(transport.patient)
+        connection.connectionLost(Failure(ConnectionDone()))
+        self.assertFalse(transport.patient)
 
     def test_two_services_on_one_path(self) -> None:
         """Two services that claim the same host and path are an error that names both, whatever the spelling."""
