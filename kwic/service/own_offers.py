@@ -14,6 +14,9 @@ from kwic.service.reverse import Names
 
 #: Seconds between two looks at the load.
 LOAD_S = 1.0
+#: With more tunnels than this, changes are told together after a pause: a thousand tunnels that come back at once would be counted a thousand times.
+MANY = 50
+PAUSE_S = 0.1
 
 
 class OwnOffers(Service):
@@ -42,19 +45,29 @@ class OwnOffers(Service):
         self._tunnels = tuple(sorted(set(tunnels)))
         self._stops: list[Callable[[], None]] = []
         self._timer: Any = None
+        self._soon: Any = None
+        self._held = 0
 
     def startService(self) -> None:
         """Say what there is, and go on saying it."""
         super().startService()
-        self._stops = [watched.watch(self._publish) for watched in (self._names, self._balances)]
+        self._stops = [watched.watch(self._changed) for watched in (self._names, self._balances)]
         self._look()
 
     def _look(self) -> None:
         self._timer = self._context.reactor.callLater(LOAD_S, self._look)
         self._publish()
 
+    def _changed(self) -> None:
+        if self._held <= MANY:
+            self._publish()
+        elif self._soon is None:
+            self._soon = self._context.reactor.callLater(PAUSE_S, self._publish)
+
     def _publish(self) -> None:
+        self._forget_soon()
         held = self._names.held()
+        self._held = sum(map(len, held.values()))
         state = OwnState(
             balances=self._balances.offered(),
             tunnels=self._tunnels,
@@ -65,11 +78,17 @@ class OwnOffers(Service):
         if state != self._membership.own:
             self._membership.publish(state)
 
+    def _forget_soon(self) -> None:
+        soon, self._soon = self._soon, None
+        if soon is not None and soon.active():
+            soon.cancel()
+
     def stopService(self) -> None:
         """Say no more."""
         super().stopService()
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
+        self._forget_soon()
         for stop in self._stops:
             stop()
         self._stops = []
