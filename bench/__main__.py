@@ -13,7 +13,7 @@ from dataclasses import replace
 from bench import line, machine, report
 from bench.effort import FULL, QUICK, Effort
 from bench.errors import BenchError, SetupError
-from bench.experiments import path, scale, soak, stall
+from bench.experiments import path, reconnect, scale, soak, stall
 from bench.install import install, wanted_packages
 from bench.lab import Lab
 from bench.measures import measures_of
@@ -106,7 +106,7 @@ def perform(options: argparse.Namespace, given: Sequence[str]) -> int:
     :param given: the same, as typed.
     :returns: the exit status.
     """
-    is_experiment = bool(options.soak or options.stall or options.scale or options.path)
+    is_experiment = any((options.soak, options.stall, options.scale, options.path, options.reconnect))
     kinds = [Kwic] if is_experiment else chosen(options)
     cores = options.cores or default_cores()
     made = report.Report(
@@ -151,7 +151,7 @@ def table(lab: Lab, kinds: Sequence[type[Pair]], effort: Effort) -> Results:
 
 
 def experiments(lab: Lab, options: argparse.Namespace) -> list[Section]:
-    """What was asked for of `--soak`, `--stall`, `--scale` and `--path`, each with a freshly started pair.
+    """What was asked for of `--soak`, `--stall`, `--scale`, `--path` and `--reconnect`, each with a freshly started pair.
 
     :param lab: what they share.
     :param options: the command line.
@@ -166,6 +166,8 @@ def experiments(lab: Lab, options: argparse.Namespace) -> list[Section]:
         found.append(_with(many, scale.STAGES + 1, lambda pair, told: scale.scale(pair, options.scale, told)))
     if options.path:
         found += _lines(lab)
+    if options.reconnect:
+        found.append(reconnect.reconnect(lab, options.reconnect, Progress(sys.stderr, reconnect.STEPS)))
     return found
 
 

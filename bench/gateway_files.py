@@ -98,6 +98,17 @@ def onprem_config(rendezvous: Rendezvous, names: Iterable[str], server_port: int
     return _config(services, rendezvous.certificates.client, rendezvous.certificates.server)
 
 
+def joined(one: str, other: str) -> str:
+    """The services of two files in one, with the stores of the first.
+
+    :param one: a file.
+    :param other: another one.
+    """
+    begin = other.index("    <service>")
+    end = other.rindex("    </service>\n") + len("    </service>\n")
+    return one.replace("    <security>", f"{other[begin:end]}    <security>", 1)
+
+
 def _config(services: Iterable[str], us: Identity, them: Identity) -> str:
     return CONFIG.format(
         services="".join(services), keystore=escape(str(us.both)), truststore=escape(str(them.ca))

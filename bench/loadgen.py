@@ -224,15 +224,25 @@ class Loadgen:
         found = self._run(limit_s, *wanted)[0]
         return Flows(seconds=found["secs"], each=tuple(found["each"]))
 
-    def ping(self, port: Target, count: int, size: int, limit_s: float, *, gap_s: float = 0.0) -> RoundTrips:
-        """Round trips on one connection, each after the other.
+    def ping(
+        self,
+        port: Target,
+        count: int,
+        size: int,
+        limit_s: float,
+        *,
+        gap_s: float = 0.0,
+        streams: int = 1,
+    ) -> RoundTrips:
+        """Round trips, each after the other.
 
         :param count: at most so many.
         :param size: bytes a message.
         :param limit_s: or for so long.
         :param gap_s: the pause between two.
+        :param streams: over how many connections, in turns.
         """
-        found = self._run(limit_s, "ping", port, 1, count, size, limit_s, int(gap_s * 1e6))[0]
+        found = self._run(limit_s, "ping", port, streams, count, size, limit_s, int(gap_s * 1e6))[0]
         times = {name: found[name] for name in ("count", "p50_us", "p95_us", "p99_us")}
         return RoundTrips(**times, most_us=found["max_us"])
 

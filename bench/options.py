@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench.experiments.reconnect import AGENTS
 from bench.experiments.scale import CLIENTS, NAMES
 from bench.pairs import PAIRS
 
@@ -25,6 +26,7 @@ the same client, the same server and the same certificates (mutual TLS 1.3, EC P
   python -m bench --stall          clients that stop reading: do the others keep their rate?
   python -m bench --scale          10 000 idle clients, 1 000 names: what does each cost?
   python -m bench --path           a long line and a slow one: are they filled, shared, and interactive bytes not kept waiting? (root)
+  python -m bench --reconnect      1 000 agents lose their tunnels at once: how soon are they back, and who notices?
   python -m bench.compare main~1   this tree against another commit, in turns (has a --help of its own)
 """
 
@@ -94,6 +96,14 @@ def parser() -> argparse.ArgumentParser:
         "--path",
         action="store_true",
         help="a line of 25 ms each way, and one of 20 Mbit/s, between network namespaces (root; left out elsewhere)",
+    )
+    instead.add_argument(
+        "--reconnect",
+        metavar="N",
+        type=_positive,
+        nargs="?",
+        const=AGENTS,
+        help=f"N agents that are cut, and whose gateway is killed and started again ({AGENTS})",
     )
     out = found.add_argument_group("what comes out")
     out.add_argument(

@@ -13,10 +13,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from bench import __main__ as command
 from bench import ports
 from bench.errors import SetupError
-from bench.experiments import path, scale, soak, stall
+from bench.experiments import path, reconnect, scale, soak, stall
 from bench.experiments.path import Way
+from bench.experiments.reconnect import Return, Seen, Sight, came_back
 from bench.experiments.scale import Stage
 from bench.experiments.stall import Kept
+from bench.gateway_files import joined
 from bench.loadgen import Flows, RoundTrips
 from bench.ports import FreePorts
 from bench.progress import Progress
@@ -174,6 +176,66 @@ class PathTests(SynchronousTestCase):
         found = Flows(seconds=2.0, each=(1_000_000, 4_000_000, 3_000_000))
         self.assertEqual((found.mb_per_s, found.fairness), (4.0, 0.25))
         self.assertEqual(Flows(seconds=1.0, each=(0, 0)).fairness, 0.0)
+
+
+class ReconnectTests(SynchronousTestCase):
+    """Agents that come back."""
+
+    def returned(self, *, all_s: float = 8.0, stall_ms: float = 300.0) -> Return:
+        return Return(
+            what="cut",
+            agents=100,
+            half_s=2.0,
+            all_s=all_s,
+            busiest=30,
+            resumed=100,
+            full=0,
+            stall_ms=stall_ms,
+            cpu_ms=4.0,
+        )
+
+    def test_soon(self) -> None:
+        """All back within ten seconds, nobody disturbed: passed."""
+        found = reconnect.section([self.returned(), self.returned()])
+        self.assertTrue(found.passed)
+        self.assertEqual(found.region, "reconnect")
+
+    def test_late(self) -> None:
+        """One of them late, whatever became of the others, is not."""
+        self.assertFalse(reconnect.section([self.returned(), self.returned(all_s=10.1)]).passed)
+
+    def test_starved(self) -> None:
+        """Nor is it when streams of others stand still for more than a second."""
+        self.assertFalse(reconnect.section([self.returned(stall_ms=1001.0), self.returned()]).passed)
+
+    def test_what_they_said(self) -> None:
+        """Times count from the cut, handshakes from those before it; what was said before or after does not matter."""
+        sights = [
+            Sight(5.0, 90, 0, 90),
+            Sight(9.0, 100, 0, 100),
+            Sight(10.1, 20, 0, 100),
+            Sight(10.2, 0, 0, 100),
+            Sight(11.0, 40, 40, 100),
+            Sight(12.1, 60, 58, 102),
+            Sight(14.0, 100, 95, 105),
+            Sight(90.0, 7, 7, 700),
+        ]
+        found = came_back("cut", sights, sights[1], Seen(10.0, 14.5, 250.0, 0.5))
+        self.assertEqual((found.agents, found.resumed, found.full, found.busiest), (100, 95, 5, 40))
+        self.assertAlmostEqual(found.half_s, 2.1)
+        self.assertAlmostEqual(found.all_s, 4.5)
+        self.assertAlmostEqual(found.cpu_ms, 5.0)
+
+    def test_files(self) -> None:
+        """The cloud side has the services of both files, and the stores of the first."""
+        services = [
+            f"<a>\n    <service>\n        {n}\n    </service>\n    <security>{n}</security>\n</a>"
+            for n in (1, 2)
+        ]
+        found = joined(*services)
+        self.assertEqual((found.count("<service>"), found.count("<security>")), (2, 1))
+        self.assertIn("<security>1", found)
+        self.assertLess(found.index("        2"), found.index("<security>"))
 
 
 class FreePortsTests(SynchronousTestCase):

@@ -68,8 +68,9 @@ class ParserTests(SynchronousTestCase):
 
     def test_experiments_have_sizes(self) -> None:
         """An experiment without a number has the usual one."""
-        options = parser().parse_args(["--soak", "--scale"])
+        options = parser().parse_args(["--soak", "--scale", "--reconnect"])
         self.assertEqual((options.soak, options.scale, options.names), (100_000, 10_000, 1_000))
+        self.assertEqual(options.reconnect, 1_000)
         self.assertEqual(parser().parse_args(["--scale", "50"]).scale, 50)
 
     def test_help_explains(self) -> None:
