@@ -13,7 +13,7 @@ from dataclasses import replace
 from bench import line, machine, report
 from bench.effort import FULL, QUICK, Effort
 from bench.errors import BenchError, SetupError
-from bench.experiments import path, reconnect, scale, soak, stall
+from bench.experiments import path, reconnect, scale, soak, stall, workers
 from bench.install import install, wanted_packages
 from bench.lab import Lab
 from bench.measures import measures_of
@@ -30,6 +30,9 @@ from bench.section import Section
 from bench.targets import OURS, Outcome, judge_all
 
 PAGE = ROOT / "docs" / "performance.md"
+
+EXPERIMENTS = ("soak", "stall", "scale", "path", "workers", "reconnect")
+"""What can be done instead of the table."""
 
 MEASURED = 0
 FAILED = 1
@@ -106,7 +109,7 @@ def perform(options: argparse.Namespace, given: Sequence[str]) -> int:
     :param given: the same, as typed.
     :returns: the exit status.
     """
-    is_experiment = any((options.soak, options.stall, options.scale, options.path, options.reconnect))
+    is_experiment = any(getattr(options, name) for name in EXPERIMENTS)
     kinds = [Kwic] if is_experiment else chosen(options)
     cores = options.cores or default_cores()
     made = report.Report(
@@ -151,7 +154,7 @@ def table(lab: Lab, kinds: Sequence[type[Pair]], effort: Effort) -> Results:
 
 
 def experiments(lab: Lab, options: argparse.Namespace) -> list[Section]:
-    """What was asked for of `--soak`, `--stall`, `--scale`, `--path` and `--reconnect`, each with a freshly started pair.
+    """What was asked for of `EXPERIMENTS`, each with freshly started gateways.
 
     :param lab: what they share.
     :param options: the command line.
@@ -166,6 +169,8 @@ def experiments(lab: Lab, options: argparse.Namespace) -> list[Section]:
         found.append(_with(many, scale.STAGES + 1, lambda pair, told: scale.scale(pair, options.scale, told)))
     if options.path:
         found += _lines(lab)
+    if options.workers:
+        found.append(_workers(lab))
     if options.reconnect:
         found.append(reconnect.reconnect(lab, options.reconnect, Progress(sys.stderr, reconnect.STEPS)))
     return found
@@ -204,6 +209,20 @@ def _with(pair: Kwic, steps: int, experiment: Callable[[Kwic, Progress], Section
     finally:
         progress.clear()
         pair.stop()
+
+
+def _workers(lab: Lab) -> Section:
+    """One process beside two."""
+    progress = Progress(sys.stderr, 2 * workers.ROUNDS)
+    one, several = workers.OneGateway(lab, 1), workers.OneGateway(lab, workers.WORKERS)
+    try:
+        one.start()
+        several.start()
+        return workers.workers(one, several, progress)
+    finally:
+        progress.clear()
+        several.stop()
+        one.stop()
 
 
 def _lines(lab: Lab) -> list[Section]:

@@ -27,6 +27,7 @@ the same client, the same server and the same certificates (mutual TLS 1.3, EC P
   python -m bench --scale          10 000 idle clients, 1 000 names: what does each cost?
   python -m bench --path           a long line and a slow one: are they filled, shared, and interactive bytes not kept waiting? (root)
   python -m bench --reconnect      1 000 agents lose their tunnels at once: how soon are they back, and who notices?
+  python -m bench --workers        one gateway as one process and as two: how many more connections does it take?
   python -m bench.compare main~1   this tree against another commit, in turns (has a --help of its own)
 """
 
@@ -96,6 +97,9 @@ def parser() -> argparse.ArgumentParser:
         "--path",
         action="store_true",
         help="a line of 25 ms each way, and one of 20 Mbit/s, between network namespaces (root; left out elsewhere)",
+    )
+    instead.add_argument(
+        "--workers", action="store_true", help="one gateway as one process and as two (--workers)"
     )
     instead.add_argument(
         "--reconnect",

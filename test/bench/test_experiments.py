@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from bench import __main__ as command
 from bench import ports
 from bench.errors import SetupError
-from bench.experiments import path, reconnect, scale, soak, stall
+from bench.experiments import path, reconnect, scale, soak, stall, workers
 from bench.experiments.path import Way
 from bench.experiments.reconnect import Return, Seen, Sight, came_back
 from bench.experiments.scale import Stage
@@ -260,3 +260,20 @@ class FreePortsTests(SynchronousTestCase):
         """Asking for more than there are is an error, not a loop."""
         with self.assertRaises(SetupError):
             FreePorts().row(60_000)
+
+
+class WorkersTests(SynchronousTestCase):
+    """What is concluded from the rates of one process and of several."""
+
+    def test_enough(self) -> None:
+        """Several take so many times as many, or fewer by no more than noise."""
+        found = workers.section(workers.Rates(one=[1000.0] * 6, several=[1700.0] * 6), 2)
+        self.assertTrue(found.passed)
+        self.assertIn("1.70 ×", found.verdict)
+        noisy = workers.Rates(one=[1000.0] * 6, several=[1300.0, 1800.0] * 3)
+        self.assertTrue(workers.section(noisy, 2).passed)
+
+    def test_too_few(self) -> None:
+        """Fewer than that is no pass."""
+        found = workers.section(workers.Rates(one=[1000.0] * 6, several=[1500.0] * 6), 2)
+        self.assertFalse(found.passed)
