@@ -14,8 +14,8 @@ from typing import Any
 from kwic.policy.portions import WHOLE, portions
 from kwic.wire.tcp_info import TCP_INFO_BYTES, TcpInfo, parse_tcp_info
 
-#: The kernel is asked again after so many bytes: a microsecond for what takes a hundred.
-ASK_BYTES = 65_536
+#: The kernel is asked again after so many bytes, and after each message where the line is slow: some microseconds for what takes some thousand.
+ASK_BYTES = 1_048_576
 
 _TCP_INFO: int | None = getattr(socket, "TCP_INFO", None)
 _NOTSENT_LOWAT: int | None = getattr(socket, "TCP_NOTSENT_LOWAT", None)
