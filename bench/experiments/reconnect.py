@@ -65,6 +65,11 @@ class Sight(NamedTuple):
     resumed: int
     full: int
 
+    @property
+    def made(self) -> int:
+        """All handshakes so far."""
+        return self.resumed + self.full
+
 
 @dataclass(frozen=True, kw_only=True)
 class Return:
@@ -72,7 +77,7 @@ class Return:
 
     :param what: what had happened to them.
     :param agents: how many.
-    :param half_s: until half of them had their tunnels again.
+    :param half_s: until half as many new tunnels were made.
     :param all_s: until the last had, and the gateway knew it.
     :param busiest: how many came in the busiest second.
     :param resumed: handshakes with a session ticket.
@@ -263,7 +268,7 @@ def _after_a_cut(crowd: Crowd) -> Return:
         time.sleep(1.0)
         began_s, cpu_s = time.monotonic(), crowd.gateways[0].cpu_s()
         crowd.cut()
-        crowd.wait(lambda: crowd.sights()[-1].up < crowd.count // 2, LIMIT_S)
+        crowd.wait(lambda: crowd.sights()[-1].made >= before.made + crowd.count, LIMIT_S)
         crowd.wait_for_all()
         ended_s = time.monotonic()
         cpu_s = crowd.gateways[0].cpu_s() - cpu_s
@@ -316,17 +321,17 @@ def came_back(what: str, sights: Sequence[Sight], before: Sight, seen: Seen) -> 
     :param seen: what was seen from outside.
     """
     since = [sight for sight in sights if before.at_s < sight.at_s <= seen.ended_s]
-    lowest = min(range(len(since)), key=lambda at: since[at].up)
-    rising = since[lowest:]
-    half_s = next(sight.at_s for sight in rising if sight.up >= before.up / 2) - seen.began_s
-    made = [(sight.at_s, sight.resumed + sight.full) for sight in (before, *since)]
+    half_s = next(sight.at_s for sight in since if sight.made - before.made >= before.up / 2) - seen.began_s
     return Return(
         what=what,
         agents=before.up,
         half_s=max(half_s, 0.0),
         all_s=seen.ended_s - seen.began_s,
         busiest=max(
-            later[1] - earlier[1] for earlier in made for later in made if 0 <= later[0] - earlier[0] <= 1.0
+            later.made - earlier.made
+            for earlier in (before, *since)
+            for later in since
+            if 0 <= later.at_s - earlier.at_s <= 1.0
         ),
         resumed=since[-1].resumed - before.resumed,
         full=since[-1].full - before.full,
