@@ -23,7 +23,7 @@ from test.sim.traffic import Ending, Script
 from test.sim.world import World
 
 #: Between two looks at what must always be true, in seconds of the simulation.
-LOOK_S = 0.25
+LOOK_S = 0.2
 #: From the start until all is redundant.
 START_S = 6.0
 #: From the last remedy until all is redundant: the longest back-off of a forward service is 30 s, and a dial may take 5 s.
@@ -125,25 +125,24 @@ class Run:
     def _begin(self) -> None:
         world = self.world
         world.say(f"seed {self.seed}: {self.kind}, {world.topology}")
-        self._set_jitter()
+        world.network.jitter = self._jitter()
         for name in self._dice.sample(world.topology.nodes, len(world.topology.nodes)):
             world.start(name)
-            self._pass(self._dice.choice((0.0, 0.0, 0.0, 0.1, 0.5)))
+            self._pass(self._dice.choice((0.0, 0.0, 0.1, 0.7)))
         self._until(lambda: next(checks.missing(world), ""), START_S)
         world.say("all is redundant")
         self._client_timer = world.clock.callLater(0, self._next_client)
-        self._pass(0.3)
+        self._pass(0.5)
 
-    def _set_jitter(self) -> None:
+    def _jitter(self) -> Callable[[], float] | None:
         if self._dice.random() < 0.5:
-            dice, network = self.world.dice("jitter"), self.world.network
-            network.jitter_s = self._dice.choice((0.001, 0.01, 0.05))
-            network.jitter = dice.random
+            return None
+        dice, most_s = self.world.dice("jitter"), self._dice.choice((0.001, 0.01, 0.05))
+        return lambda: dice.random() * most_s
 
     def _one_by_one(self) -> None:
         """One fault at a time, or one on each side."""
         self.world.strict = True
-        self.world.one_at_a_time = self.kind == "one"
         for _ in range(self._dice.choice((2, 2, 3, 4))):
             self._quiet_s = float("inf")
             fault = self._faults.pair() if self.kind == "pair" else self._faults.one()
@@ -157,8 +156,8 @@ class Run:
             self._quiet_s = mended_s + AFTER_S
             self._until(lambda: next(checks.missing(self.world), ""), STRICT_HEAL_S)
             self.world.say(f"all is redundant after {self.world.now_s - mended_s:.1f} s")
-            self._pass(self._dice.choice((0.0, 0.3, 1.0)))
-        self.world.strict = self.world.one_at_a_time = False
+            self._pass(self._dice.choice((0.0, 0.5, 2.0)))
+        self.world.strict = False
 
     def _storm(self) -> None:
         """Faults at any time."""
@@ -217,7 +216,7 @@ class Run:
         left = list(world.topology.nodes)
         for name in self._dice.sample(left, len(left)):
             world.stop(name, lambda name=name: left.remove(name))  # type: ignore[misc]
-            self._pass(self._dice.choice((0.0, 0.0, 0.1, 0.7)))
+            self._pass(self._dice.choice((0.0, 0.1, 1.0)))
         self._until(lambda: f"{left} have not stopped" if left else "", STOP_S)
 
     # -- time ---------------------------------------------------------------------------------------------------------------
@@ -265,8 +264,8 @@ class Run:
             }
             sizes = {"up_bytes": 2, "down_bytes": 2, **sizes}
             more = {slow: dice.choice((0.5, 2.0))}
-        elif kind < 0.22:
-            more = {"pieces": dice.randint(2, 8), "gap_s": dice.uniform(0.1, 0.6)}
+        elif kind < 0.25:
+            more = {"pieces": dice.randint(2, 10), "gap_s": dice.uniform(0.1, 0.8)}
         return Script(number=next(self._numbers), ending=ending, **sizes, **more)
 
     # -- the log ------------------------------------------------------------------------------------------------------------
@@ -300,8 +299,8 @@ def topology(seed: int) -> Topology:
         agents=dice.choice((2, 2, 2, 2, 3)),
         own_names=own,
         shared_name=shared,
-        finding=dice.choices(tuple(Finding), (6, 5, 1))[0],
+        finding=dice.choices(tuple(Finding), (5, 4, 1))[0],
         retry_s=dice.choice((5, 30)),
-        prepared=dice.choices((1, 2, 4), (30, 4, 1))[0],
-        fast=dice.random() < 0.12,
+        prepared=dice.choices((1, 2, 4), (14, 3, 1))[0],
+        fast=dice.random() < 0.15,
     )
