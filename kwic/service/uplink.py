@@ -290,14 +290,29 @@ class Uplink(Service, Watched):
             elif peer.tunnel is None:
                 self.peers.remove(peer)
                 peer.stop()
-            elif left:
+            else:
                 # A tunnel that is up is not given up for the way it was dialled.
-                peer.dial_address = left.pop(0)
-            # else: a surplus tunnel; `_give_up_surplus` decides which one goes.
+                for address in self._place_of(peer, wanted, left):
+                    peer.dial_address = address
+                    left.remove(address)
         for dial_address in left:
             peer = self._new_peer(dial_address, self.options.retry_maximum_s)
             self.peers.append(peer)
             peer.start()
+
+    def _place_of(
+        self, peer: Peer, wanted: Sequence[str | None], left: Sequence[str | None]
+    ) -> Sequence[str | None]:
+        """
+        Which of the addresses that are left a tunnel counts for: the one that it leads to, or any, when something stands in between.
+
+        :returns: none for a surplus tunnel; `_give_up_surplus` decides which one goes.
+        """
+        assert peer.tunnel is not None
+        leads_to = getattr(peer.tunnel.transport.getPeer(), "host", None)
+        if leads_to not in wanted:
+            return left[:1]
+        return [leads_to] if leads_to in left else []
 
     def _new_peer(self, dial_address: str | None, maximum_s: float) -> Peer:
         return Peer(self, Backoff(self.context.random, maximum_s=maximum_s), dial_address)

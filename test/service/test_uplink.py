@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable
 from itertools import count
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionRefusedError, TimeoutError
 from twisted.internet.task import Clock
@@ -61,6 +62,8 @@ class World:
         self.plain = False
         self.dials = 0
         self.addresses: tuple[str, ...] = ()
+        #: The address of each node, where nothing stands in between.
+        self.places: dict[str, str] = {}
 
     def connect(self, factory, address: str | None, met: list[str]) -> Deferred:
         self.dials += 1
@@ -74,6 +77,9 @@ class World:
         link = Link()
         link.a.uri = str(NAME)
         link.a.response_headers = {"kwic-instance": f"{node.instance} {node.name}"}
+        leads_to = self.places.get(node.name)
+        if leads_to is not None:
+            link.a.getPeer = lambda: IPv4Address("TCP", leads_to, 80)
         if self.announces:
             live = sum(each.up for each in self.nodes.values())
             link.a.response_headers["kwic-nodes"] = f"1 {live}"
@@ -288,6 +294,37 @@ class SeveralAddressesTests(UplinkCase):
         self.world.nodes["cloud2"].restart()
         self.uplink.nodes_announced(up, Nodes(version=101, count=2))
         self.run_for(1)
+        self.assertEqual(self.reached(), ["cloud1", "cloud2"])
+
+    def test_names_that_come_late(self) -> None:
+        """Nodes that were met by the name alone keep their places when its addresses are known, and the others are dialled."""
+        addresses = {f"cloud{number}": f"10.0.0.{number}" for number in (1, 2, 3)}
+        self.add("cloud3")
+        self.world.places = addresses
+        self.world.addresses = ()
+        by_name = ["cloud3", "cloud1"]
+        nodes = {address: node for node, address in addresses.items()}
+        self.world.door = lambda address, met: self.world.nodes[
+            nodes[address] if address else by_name[bool(met)]
+        ]
+        self.start()
+        self.run_for(5)
+        self.assertEqual(self.reached(), ["cloud1", "cloud3"])
+        self.world.addresses = tuple(nodes)
+        self.run_for(12)
+        self.assertEqual(self.reached(), ["cloud1", "cloud2", "cloud3"])
+
+    def test_one_node_twice(self) -> None:
+        """Of two tunnels that lead to one address the second holds the place of no other: that is dialled, and the surplus given up."""
+        self.world.places = {"cloud1": "10.0.0.1", "cloud2": "10.0.0.2"}
+        self.start()
+        self.run_for(1)
+        dials = self.world.dials
+        twice = self.uplink.peers[1]
+        twice.dial_address = None
+        twice.tunnel.transport.getPeer = lambda: IPv4Address("TCP", "10.0.0.1", 80)
+        self.run_for(12)
+        self.assertEqual(self.world.dials, dials + 1)
         self.assertEqual(self.reached(), ["cloud1", "cloud2"])
 
     def test_an_address_is_added(self) -> None:
