@@ -7,7 +7,6 @@ known last stays: a register that cannot be read says nothing of its members.
 
 from __future__ import annotations
 
-import random
 from collections import deque
 from collections.abc import Iterable
 from typing import Any
@@ -73,7 +72,7 @@ class EtcdRegister(Service):
         self._prefix = prefix
         self._user = user
         self._entries = Entries(prefix, context.instance, TTL_S, user)
-        self._backoff = Backoff(random.random, initial_s=INITIAL_S, maximum_s=MAXIMUM_S)
+        self._backoff = Backoff(context.random, initial_s=INITIAL_S, maximum_s=MAXIMUM_S)
         self._lease = 0
         self._session: EtcdSession | None = None
         self._work: Deferred[None] | None = None

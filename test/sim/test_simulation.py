@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 from unittest.mock import patch
 
@@ -22,8 +23,8 @@ from test.sim.client import PROBED_S, RECOVERY_S, Client
 from test.sim.command import ROOT, Report, outcome, run_all
 from test.sim.instance import GRACE_S
 from test.sim.ledger import NAMES, Ledger, cut_off, host, leaving, link, way
-from test.sim.run import Run
-from test.sim.topology import SERVER_A, Topology
+from test.sim.run import Run, topology
+from test.sim.topology import SERVER_A, Finding, Topology
 from test.sim.traffic import Script
 from test.sim.ways import Way
 from test.sim.world import World
@@ -61,6 +62,11 @@ class ReplayTests(SynchronousTestCase):
         self.assertIn("seed 11 went well: ", first)
         self.assertIn("digest=", first)
         self.assertEqual(self.replay(11, "2"), first)
+
+    def test_etcd(self) -> None:
+        """It replays exactly when members find each other in an etcd that fails, too."""
+        seed = next(seed for seed in count() if topology(seed).finding is Finding.ETCD)
+        self.assertEqual(Run(seed).run(), Run(seed).run())
 
     def test_watched(self) -> None:
         """It is the same run when its timeline is printed."""
