@@ -158,6 +158,9 @@ class Rules:
     """Seconds for a far dial, from the acknowledgement."""
 
 
+_USUAL = Rules()
+
+
 @dataclass(kw_only=True, slots=True)
 class _Attempt:
     """One path that is tried."""
@@ -169,39 +172,50 @@ class _Attempt:
     """When the far dial has, once it is acknowledged."""
 
 
+class _Started(dict[int, _Attempt]):
+    """The attempts that were started, by their numbers."""
+
+    def __missing__(self, number: int) -> _Attempt:
+        raise MisuseError(f"attempt {number} was never started")
+
+
 class Attempts:
     """One client's dial. Every input returns the steps to take, in order.
 
     :param now_s: seconds of the caller's steady clock.
     :param timeout_s: seconds for everything.
     :param rules: the other figures.
+
+    :ivar state: what is true now.
     """
 
-    def __init__(self, *, now_s: float, timeout_s: float, rules: Rules | None = None) -> None:
-        self._rules = rules or Rules()
+    __slots__ = ("_attempts", "_detail", "_end_s", "_reason", "_rules", "state")
+
+    def __init__(self, *, now_s: float, timeout_s: float, rules: Rules = _USUAL) -> None:
+        self._rules = rules
         self._end_s = now_s + timeout_s
-        self._attempts: list[_Attempt] = []
-        self._state = PlanState.CHOOSING
+        self._attempts = _Started()
+        self.state = PlanState.CHOOSING
         self._reason = Reason.NO_PATH
         self._detail = ""
 
     @property
     def over(self) -> bool:
         """Whether it has succeeded or failed."""
-        return self._state is PlanState.OVER
+        return self.state is PlanState.OVER
 
     @property
     def waiting(self) -> bool:
         """Whether a new path is welcome: call `available` when one comes."""
-        return self._state is PlanState.WAITING
+        return self.state is PlanState.WAITING
 
     @property
     def deadline_s(self) -> float | None:
         """When to call `tick`; None when it is over."""
-        if self._state is PlanState.OVER:
+        if self.state is PlanState.OVER:
             return None
         deadline_s = self._end_s
-        for one in self._attempts:
+        for one in self._attempts.values():
             if one.due_s < deadline_s and one.phase in _IN_TIME:
                 deadline_s = one.due_s
         return deadline_s
@@ -215,10 +229,10 @@ class Attempts:
 
         :raises MisuseError: no such attempt was asked for.
         """
-        if self._state is not PlanState.CHOOSING or attempt != len(self._attempts):
+        if self.state is not PlanState.CHOOSING or attempt != len(self._attempts):
             raise MisuseError(f"attempt {attempt} was not asked for")
-        self._attempts.append(_Attempt(phase=Phase.ASKED, due_s=now_s + self._rules.acknowledge_s))
-        self._state = PlanState.PENDING
+        self._attempts[attempt] = _Attempt(phase=Phase.ASKED, due_s=now_s + self._rules.acknowledge_s)
+        self.state = PlanState.PENDING
         return []
 
     def unavailable(self) -> list[Step]:
@@ -226,9 +240,9 @@ class Attempts:
 
         :raises MisuseError: none was asked for.
         """
-        if self._state is not PlanState.CHOOSING:
+        if self.state is not PlanState.CHOOSING:
             raise MisuseError("no path was asked for")
-        self._state = PlanState.WAITING
+        self.state = PlanState.WAITING
         return self._fail_if_hopeless()
 
     def available(self) -> list[Step]:
@@ -237,7 +251,7 @@ class Attempts:
 
     def acknowledged(self, attempt: int, now_s: float) -> list[Step]:
         """The peer took the stream up. A slow attempt stays slow: another path is on its way already."""
-        one = self._attempt(attempt)
+        one = self._attempts[attempt]
         if one.phase is Phase.ASKED:
             one.phase = Phase.ACKNOWLEDGED
             one.due_s = now_s + self._rules.ask_s
@@ -246,7 +260,7 @@ class Attempts:
 
     def alive(self, attempt: int) -> list[Step]:
         """The peer gave the sign of life that it was asked for. One that comes late changes nothing: another path is on its way already."""
-        one = self._attempt(attempt)
+        one = self._attempts[attempt]
         if one.phase is Phase.QUESTIONED:
             one.phase = Phase.DIALLING
             one.due_s = one.dial_due_s
@@ -254,10 +268,10 @@ class Attempts:
 
     def connected(self, attempt: int) -> list[Step]:
         """The far end was dialled: this attempt wins, unless the plan is over, when it comes too late."""
-        one = self._attempt(attempt)
+        one = self._attempts[attempt]
         if one.phase is Phase.GONE:
             return []
-        self._state = PlanState.OVER
+        self.state = PlanState.OVER
         one.phase = Phase.GONE
         return [Succeed(attempt=attempt), *self._abandon_all()]
 
@@ -277,7 +291,7 @@ class Attempts:
 
     def cancel(self) -> list[Step]:
         """The client has gone: abandon everything."""
-        self._state = PlanState.OVER
+        self.state = PlanState.OVER
         return self._abandon_all()
 
     def tick(self, now_s: float) -> list[Step]:
@@ -287,10 +301,10 @@ class Attempts:
         if now_s >= self._end_s:
             return self._time_out()
         steps: list[Step] = []
-        for number, one in enumerate(self._attempts):
+        for number, one in self._attempts.items():
             if one.phase in _IN_TIME and now_s >= one.due_s:
                 steps += self._overdue(number, one, now_s)
-        if self._state is PlanState.PENDING and self._attempts[-1].phase is Phase.SLOW:
+        if self.state is PlanState.PENDING and self._attempts[len(self._attempts) - 1].phase is Phase.SLOW:
             steps += self._next()
         return steps
 
@@ -304,54 +318,51 @@ class Attempts:
         one.phase = Phase.SLOW
         return [] if lives else [Suspect(attempt=number)]
 
-    def _attempt(self, number: int) -> _Attempt:
-        """An attempt that was started."""
-        if not 0 <= number < len(self._attempts):
-            raise MisuseError(f"attempt {number} was never started")
-        return self._attempts[number]
-
     def _gone(self, number: int, reason: Reason, detail: str) -> list[Step]:
         """An attempt is out."""
-        one = self._attempt(number)
+        one = self._attempts[number]
         if one.phase is Phase.GONE:
             return []
         one.phase = Phase.GONE
         self._reason = reason
         self._detail = detail
-        if self._state is PlanState.PENDING and number == len(self._attempts) - 1:
+        if self.state is PlanState.PENDING and number == len(self._attempts) - 1:
             return self._next()
         return self._fail_if_hopeless() if self.waiting else []
 
     def _next(self) -> list[Step]:
         """Ask for another path, when there may be one more."""
         if len(self._attempts) < self._rules.paths_maximum:
-            self._state = PlanState.CHOOSING
+            self.state = PlanState.CHOOSING
             return [TryPath(attempt=len(self._attempts))]
-        self._state = PlanState.WAITING
+        self.state = PlanState.WAITING
         return self._fail_if_hopeless()
 
     def _fail_if_hopeless(self) -> list[Step]:
         """Fail when nothing is pending and nothing can be waited for."""
-        pending = any(one.phase is not Phase.GONE for one in self._attempts)
+        pending = any(one.phase is not Phase.GONE for one in self._attempts.values())
         spent = len(self._attempts) >= self._rules.paths_maximum
         if pending or not (spent or self._reason is Reason.REFUSED):
             return []
-        self._state = PlanState.OVER
+        self.state = PlanState.OVER
         return [Fail(reason=self._reason, detail=self._detail)]
 
     def _time_out(self) -> list[Step]:
         """The time is over."""
-        self._state = PlanState.OVER
+        self.state = PlanState.OVER
         abandoned = self._abandon_all()
         reason = Reason.TIMED_OUT if abandoned else self._reason
         return [*abandoned, Fail(reason=reason, detail=self._detail)]
 
     def _abandon_all(self) -> list[Step]:
         """Give up what is pending."""
-        pending = [number for number, one in enumerate(self._attempts) if one.phase is not Phase.GONE]
-        for number in pending:
-            self._attempts[number].phase = Phase.GONE
-        return [Abandon(attempt=number) for number in pending]
+        steps: list[Step] = []
+        for number, one in self._attempts.items():
+            if one.phase is not Phase.GONE:
+                one.phase = Phase.GONE
+                steps.append(Abandon(attempt=number))
+        return steps
 
 
-_IN_TIME = frozenset({Phase.ASKED, Phase.ACKNOWLEDGED, Phase.QUESTIONED, Phase.DIALLING})
+#: Not a set: the hash of a member is a function of Python's.
+_IN_TIME = (Phase.ASKED, Phase.ACKNOWLEDGED, Phase.QUESTIONED, Phase.DIALLING)

@@ -25,9 +25,9 @@ SLOW_FACTOR = 4.0
 SLOW_S = 0.2
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, slots=True, eq=False)
 class Candidate:
-    """What is known of one path."""
+    """What is known of one path. Nobody changes it; it is not frozen because one is made for each path of each client, and that takes thrice as long."""
 
     key: Hashable
     """What it is, for the caller."""
@@ -64,30 +64,8 @@ def order(
     :param tried: those that are to be left out, as they were when they were tried.
     :returns: the best first.
     """
-    keys = {one.key for one in tried}
-    usable = [one for one in candidates if not one.leaving and one.key not in keys]
-    peers = {one.peer for one in tried if one.peer is not None}
-    names = {(one.peer, one.priority) for one in tried if one.peer is not None}
-    slow_s = _slow_s(usable)
-    return sorted(
-        usable,
-        key=lambda one: (
-            not one.healthy,
-            one.peer in peers,
-            (one.peer, one.priority) in names,
-            one.local and one.delay_s is not None and one.delay_s > slow_s,
-            one.priority,
-            not one.local,
-            one.load,
-            random(),
-        ),
-    )
-
-
-def _slow_s(candidates: Iterable[Candidate]) -> float:
-    """The delay above which a path of this node is slow."""
-    delays = [one.delay_s for one in candidates if one.local and one.healthy and one.delay_s is not None]
-    return min(delays) * SLOW_FACTOR + SLOW_S if delays else inf
+    usable = _usable(candidates, tried)
+    return sorted(usable, key=_rank(usable, random, tried))
 
 
 def best(
@@ -97,5 +75,44 @@ def best(
 
     :returns: the first of `order`, or None when none is left.
     """
-    ranked = order(candidates, random=random, tried=tried)
-    return ranked[0] if ranked else None
+    usable = _usable(candidates, tried)
+    if len(usable) > 1:
+        return min(usable, key=_rank(usable, random, tried))
+    return usable[0] if usable else None
+
+
+def _usable(candidates: Iterable[Candidate], tried: Collection[Candidate]) -> list[Candidate]:
+    """Those that may be tried."""
+    if not tried:
+        return [one for one in candidates if not one.leaving]
+    keys = {one.key for one in tried}
+    return [one for one in candidates if not one.leaving and one.key not in keys]
+
+
+def _rank(
+    usable: Iterable[Candidate], random: Callable[[], float], tried: Iterable[Candidate]
+) -> Callable[[Candidate], tuple[object, ...]]:
+    """What paths are compared by: the lowest goes first."""
+    peers = {one.peer for one in tried if one.peer is not None}
+    names = {(one.peer, one.priority) for one in tried if one.peer is not None}
+    slow_s = _slow_s(usable)
+
+    def rank(one: Candidate) -> tuple[object, ...]:
+        return (
+            not one.healthy,
+            one.peer in peers,
+            (one.peer, one.priority) in names,
+            one.local and one.delay_s is not None and one.delay_s > slow_s,
+            one.priority,
+            not one.local,
+            one.load,
+            random(),
+        )
+
+    return rank
+
+
+def _slow_s(candidates: Iterable[Candidate]) -> float:
+    """The delay above which a path of this node is slow."""
+    delays = [one.delay_s for one in candidates if one.local and one.healthy and one.delay_s is not None]
+    return min(delays) * SLOW_FACTOR + SLOW_S if delays else inf

@@ -176,11 +176,13 @@ class Assembly:
 
     def _direct(self, end: End, priority: int) -> EndpointPath:
         """:raises SetupError: TLS cannot be had."""
+        made = self._connect(end, None)
+        # Keys and trust may be others for the next connection; nothing else changes.
+        stays = not (end.address.secure and end.tls.encryption)
 
         def endpoint() -> IStreamClientEndpoint:
-            return self._connect(end, None)
+            return made if stays else self._connect(end, None)
 
-        endpoint()
         return EndpointPath((end.service.name, priority), str(end.address), endpoint, priority=priority)
 
     def _connect(self, end: End, dial_address: str | None) -> IStreamClientEndpoint:

@@ -17,7 +17,7 @@ from kwic.service.inbound import InboundTunnels
 from kwic.service.inbound_socks import InboundSocks
 from kwic.service.refusals import Refusals
 from kwic.service.switchboard import admitted, who
-from kwic.transport.connection_log import Role, address_text, socket_layers
+from kwic.transport.connection_log import Role, client_text, socket_layers
 from kwic.transport.ending import explain_end
 from kwic.transport.handshakes import Handshake, Handshakes
 from kwic.transport.tls import CertificateRefused, peer_identity
@@ -41,11 +41,11 @@ class Server(Interface):
     def quiesced(self) -> bool:
         """Whether clients are turned away at once: the back end cannot be reached."""
 
-    def protocol(self, who: str) -> Any:
+    def protocol(self, peer: IAddress | None) -> Any:
         """
         What talks to one client; its `on_gone` is called with the reason when the client has left.
 
-        :param who: the client, in log lines.
+        :param peer: where the client comes from, when that is known.
         """
 
     def stop(self) -> None:
@@ -77,20 +77,16 @@ class ClientFactory(ServerFactory):
         self.handshakes = Handshakes(context.reactor)
         self.refusals = Refusals(context.reactor)
         self.connection_log = context.client_log
-        # A client on plain TCP that is not logged needs nobody at the door.
-        self._at_the_door = secure or self.connection_log is not None
+        # A client on plain TCP that is not logged and may come in needs nobody at the door.
+        self._open = (
+            not secure and self.connection_log is None and admitted(server.service, None, asked=False)
+        )
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """A client came."""
-        client = "?" if addr is None else address_text(addr)
         if self.server.quiesced:
             return TurnedAway()
-        if self._at_the_door:
-            return Door(self, client)
-        if not admitted(self.server.service, None, asked=False):
-            self.refusals.say(client, f"{who(None)} may not use service {self.server.service.name}")
-            return TurnedAway()
-        return self.server.protocol(client)
+        return self.server.protocol(addr) if self._open else Door(self, addr)
 
     def doStop(self) -> None:
         """The socket was closed: whoever is not through yet is let go."""
@@ -114,14 +110,15 @@ class Door(Protocol):
     A client until it is through: TLS is agreed on, its certificate fits, and it is noted in the log.
 
     :param factory: whose client.
-    :param client: it, in log lines.
+    :param addr: where it comes from, when that is known.
     """
 
     transport: Any
 
-    def __init__(self, factory: ClientFactory, client: str) -> None:
+    def __init__(self, factory: ClientFactory, addr: IAddress | None) -> None:
         self._factory = factory
-        self._client = client
+        self._addr = addr
+        self._client = client_text(addr)
         self._handshake: Handshake | None = None
 
     def connectionMade(self) -> None:
@@ -155,7 +152,7 @@ class Door(Protocol):
             factory.refusals.say(self._client, f"{who(identity)} may not use service {service.name}")
             self.transport.abortConnection()
             return
-        protocol = factory.server.protocol(self._client)
+        protocol = factory.server.protocol(self._addr)
         if factory.connection_log is not None:
             entry = factory.connection_log.opened(Role.SERVER, self._client, socket_layers(self.transport))
             protocol.on_gone = lambda reason: entry.closed(explain_end(reason))
@@ -227,7 +224,7 @@ class ClientRoute:
         if self._inbound is not None and SOCKS_SUBPROTOCOL in request.protocols:
             return self._inbound.socks.accept(request)
         return Accept(
-            protocol=self._server.protocol(address_text(request.peer)),
+            protocol=self._server.protocol(request.peer),
             message_limit_bytes=self._options.ws_maximum_message_bytes,
             inactivity_timeout_s=self._options.ws_inactivity_timeout_s,
             logged=self._logged,

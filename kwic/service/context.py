@@ -15,6 +15,7 @@ from twisted.internet.threads import deferToThreadPool
 
 from kwic.config.model import Address
 from kwic.policy.forward_proxy import Proxy, proxy_for
+from kwic.service.dial import FIRST_S
 from kwic.service.far_instances import FarInstances
 from kwic.service.relays import Relays
 from kwic.service.sightings import Sightings
@@ -74,6 +75,11 @@ class Context:
     def requests(self) -> Deadlines:
         """Those of what a peer must ask for on a stream that it opened."""
         return Deadlines(self.reactor, REQUEST_S)
+
+    @cached_property
+    def dials(self) -> Deadlines:
+        """The first waits of clients for which the far end is dialled."""
+        return Deadlines(self.reactor, FIRST_S)
 
     @cached_property
     def closing(self) -> Deadlines:

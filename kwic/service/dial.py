@@ -8,21 +8,42 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable
-from typing import Any
+from math import inf
+from typing import Any, ClassVar
 
 from twisted.internet.interfaces import IAddress
 
-from kwic.policy.attempts import Abandon, Ask, Attempts, Fail, Reason, Step, Succeed, Suspect, TryPath
+from kwic.policy.attempts import (
+    ASK_S,
+    Abandon,
+    Ask,
+    Attempts,
+    Fail,
+    PlanState,
+    Reason,
+    Step,
+    Succeed,
+    Suspect,
+    TryPath,
+)
 from kwic.policy.choice import Candidate, best
 from kwic.service.path import Path, PathSource
+from kwic.transport.deadlines import Deadlines
 from kwic.transport.leg import Leg
 from kwic.wire.socks5 import Rep
+
+#: What the dials of a gateway wait for first, together: nothing is due sooner than that, and few dials take so long.
+FIRST_S = ASK_S
 
 _REPS = {
     Reason.NO_PATH: Rep.HOST_UNREACHABLE,
     Reason.LOST: Rep.GENERAL_FAILURE,
     Reason.TIMED_OUT: Rep.TTL_EXPIRED,
 }
+
+
+def _nothing(*_: object) -> None:
+    """Nobody wants to know, or there is nothing to abandon."""
 
 
 class Dial:
@@ -36,7 +57,27 @@ class Dial:
     :param draw: draws evenly from [0, 1), for ties.
     :param client: where the client comes from, when that is known.
     :param on_over: called with the dial once, when nothing more will come of it.
+    :param first: the first waits, `FIRST_S` each, where several dials share them.
     """
+
+    __slots__ = (
+        "_draw",
+        "_first",
+        "_on_failure",
+        "_on_over",
+        "_on_success",
+        "_running",
+        "_source",
+        "_stop_watching",
+        "_taking",
+        "_timer",
+        "_tried",
+        "_wakes_s",
+        "client",
+        "clock",
+        "plan",
+        "rep",
+    )
 
     def __init__(
         self,
@@ -47,140 +88,153 @@ class Dial:
         on_failure: Callable[[Rep, str], None],
         draw: Callable[[], float] = random.random,
         client: IAddress | None = None,
-        on_over: Callable[[Dial], None] = lambda dial: None,
+        on_over: Callable[[Dial], None] = _nothing,
+        first: Deadlines | None = None,
     ) -> None:
         self.client = client
         self._on_over: Callable[[Dial], None] | None = on_over
-        self._clock = clock
+        self.clock = clock
         self._source = source
         self._on_success = on_success
         self._on_failure = on_failure
         self._draw = draw
-        self._plan = Attempts(now_s=clock.seconds(), timeout_s=source.timeout_s)
+        self._first = first
+        self.plan = Attempts(now_s=clock.seconds(), timeout_s=source.timeout_s)
         self._running: list[_Running] = []
         self._tried: list[Candidate] = []
-        self._last_rep = Rep.GENERAL_FAILURE
+        #: What the last refusal said.
+        self.rep = Rep.GENERAL_FAILURE
+        #: Wakes us, at `_wakes_s`.
         self._timer: Any = None
-        self._timer_s = 0.0
+        self._wakes_s = inf
+        self._taking = False
         self._stop_watching: Callable[[], None] | None = None
 
     def start(self) -> None:
         """Begin."""
-        self._take(self._plan.start())
+        self.take(self.plan.start())
 
     def cancel(self) -> None:
         """The client is gone."""
-        self._take(self._plan.cancel())
+        self.take(self.plan.cancel())
 
     def give_up(self, why: str) -> None:
         """We stop: the client is told that it waits in vain."""
-        if not self._plan.over:
-            self._take(self._plan.cancel())
+        if not self.plan.over:
+            self.take(self.plan.cancel())
             self._on_failure(Rep.GENERAL_FAILURE, why)
 
-    def _available(self) -> None:
-        if self._plan.waiting and self._best() is not None:
-            self._take(self._plan.available())
+    # -- what the plan says -------------------------------------------------------------------------------------------------
 
-    def _best(self) -> tuple[Candidate, Path] | None:
-        paths = {facts.key: (facts, path) for path in self._source.paths() for facts in (path.facts,)}
-        chosen = best([facts for facts, _ in paths.values()], random=self._draw, tried=self._tried)
-        return None if chosen is None else paths[chosen.key]
+    def take(self, steps: Iterable[Step]) -> None:
+        """Carry steps out; what they cause at once is a step of the same plan. When all is done, see what is to be waited for."""
+        outermost, self._taking = not self._taking, True
+        try:
+            for step in steps:
+                self._deeds[type(step)](self, step)
+        finally:
+            if outermost:
+                self._taking = False
+                self._wait()
 
-    def _take(self, steps: Iterable[Step]) -> None:
-        """Carry steps out; what they cause at once is a step of the same plan."""
-        running = self._running
-        for step in steps:
-            match step:
-                case TryPath():
-                    self._try()
-                case Ask(attempt=number):
-                    self._running[number].ask()
-                case Suspect(attempt=number):
-                    running[number].path.suspect()
-                case Abandon(attempt=number):
-                    running[number].abandon()
-                case Succeed(attempt=number):
-                    self._succeed(running[number])
-                case Fail(reason=reason, detail=detail):
-                    self._fail(reason, detail)
-        self._set_timer()
-        if self._plan.waiting and self._stop_watching is None:
-            self._stop_watching = self._source.watch(self._available)
-
-    def _try(self) -> None:
+    def _try(self, step: TryPath) -> None:
         found = self._best()
         if found is None:
-            self._take(self._plan.unavailable())
+            self.take(self.plan.unavailable())
             return
         facts, path = found
-        running = _Running(self, len(self._running), path)
+        running = _Running(self, step.attempt, path)
         self._running.append(running)
         self._tried.append(facts)
-        self._take(self._plan.started(running.number, self._clock.seconds()))
+        self.take(self.plan.started(step.attempt, self.clock.seconds()))
         running.begin()
 
-    def _succeed(self, running: _Running) -> None:
-        assert running.leg is not None
-        self._on_success(running.leg)
+    def _ask(self, step: Ask) -> None:
+        self._running[step.attempt].ask()
 
-    def _fail(self, reason: Reason, detail: str) -> None:
-        rep = _REPS.get(reason, self._last_rep)
-        self._on_failure(rep, detail or reason.value)
+    def _suspect(self, step: Suspect) -> None:
+        self._running[step.attempt].path.suspect()
 
-    def _set_timer(self) -> None:
-        deadline = self._plan.deadline_s
+    def _abandon(self, step: Abandon) -> None:
+        self._running[step.attempt].abandon()
+
+    def _succeed(self, step: Succeed) -> None:
+        leg = self._running[step.attempt].leg
+        assert leg is not None
+        self._on_success(leg)
+
+    def _fail(self, step: Fail) -> None:
+        self._on_failure(_REPS.get(step.reason, self.rep), step.detail or step.reason.value)
+
+    _deeds: ClassVar[dict[type[Step], Callable[[Dial, Any], None]]] = {
+        TryPath: _try,
+        Ask: _ask,
+        Suspect: _suspect,
+        Abandon: _abandon,
+        Succeed: _succeed,
+        Fail: _fail,
+    }
+
+    # -- paths --------------------------------------------------------------------------------------------------------------
+
+    def _best(self) -> tuple[Candidate, Path] | None:
+        paths = self._source.paths()
+        facts = [path.facts for path in paths]
+        chosen = best(facts, random=self._draw, tried=self._tried)
+        return None if chosen is None else (chosen, paths[facts.index(chosen)])
+
+    def _available(self) -> None:
+        if self.plan.waiting and self._best() is not None:
+            self.take(self.plan.available())
+
+    # -- waiting ------------------------------------------------------------------------------------------------------------
+
+    def _wait(self) -> None:
+        """Be woken when the plan wants to be called; sooner does no harm, and most never are."""
+        deadline_s = self.plan.deadline_s
+        if deadline_s is None:
+            self._end()
+            return
+        if deadline_s < self._wakes_s:
+            self._wake_by(deadline_s)
+        if self.plan.state is PlanState.WAITING and self._stop_watching is None:
+            self._stop_watching = self._source.watch(self._available)
+
+    def _wake_by(self, deadline_s: float) -> None:
+        first, self._first = self._first, None
         if self._timer is not None:
-            if deadline is not None and self._timer_s <= deadline:
-                # One that comes too early does no harm, and most never come.
-                return
             self._timer.cancel()
-            self._timer = None
-        if deadline is None:
-            if self._stop_watching is not None:
-                self._stop_watching()
-            on_over, self._on_over = self._on_over, None
-            # Whoever is late is over by himself. Without these there are no cycles, which the collector would have to find.
-            self._running = []
-            if on_over is not None:
-                on_over(self)
+        now_s = self.clock.seconds()
+        if first is not None and now_s + FIRST_S <= deadline_s:
+            self._wakes_s = now_s + FIRST_S
+            self._timer = first.begin(self._tick)
         else:
-            self._timer_s = deadline
-            self._timer = self._clock.callLater(max(0.0, deadline - self._clock.seconds()), self._tick)
+            self._wakes_s = deadline_s
+            self._timer = self.clock.callLater(max(0.0, deadline_s - now_s), self._tick)
 
     def _tick(self) -> None:
         self._timer = None
-        self._take(self._plan.tick(self._clock.seconds()))
+        self._wakes_s = inf
+        self.take(self.plan.tick(self.clock.seconds()))
 
-    # -- called by the attempts ---------------------------------------------------------------------------------------------
-
-    def acknowledged(self, running: _Running) -> None:
-        """A peer has begun to dial."""
-        self._take(self._plan.acknowledged(running.number, self._clock.seconds()))
-
-    def alive(self, running: _Running) -> None:
-        """A peer is still there."""
-        self._take(self._plan.alive(running.number))
-
-    def connected(self, running: _Running) -> None:
-        """A far end was dialled: it is taken, or came too late."""
-        steps = self._plan.connected(running.number)
-        if not steps and running.leg is not None:
-            running.leg.reset()
-        self._take(steps)
-
-    def refused(self, running: _Running, rep: Rep, why: str) -> None:
-        """A far end said no."""
-        self._last_rep = rep
-        self._take(self._plan.refused(running.number, f"{running.path.label}: {why}"))
-
-    def lost(self, running: _Running, why: str) -> None:
-        """A path broke."""
-        self._take(self._plan.lost(running.number, f"{running.path.label}: {why}"))
+    def _end(self) -> None:
+        """Nothing more will come of it."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._stop_watching is not None:
+            self._stop_watching()
+        on_over, self._on_over = self._on_over, None
+        # Whoever is late is over by himself. Without these there are no cycles, which the collector would have to find.
+        self._running = []
+        if on_over is not None:
+            on_over(self)
 
 
 class _Running:
     """One attempt on one path."""
+
+    __slots__ = ("_abandon", "_dial", "_over", "leg", "number", "path")
 
     def __init__(self, dial: Dial, number: int, path: Path) -> None:
         self._dial = dial
@@ -209,31 +263,33 @@ class _Running:
 
     def _alive(self) -> None:
         if not self._over:
-            self._dial.alive(self)
+            self._dial.take(self._dial.plan.alive(self.number))
+
+    # -- called by the path -------------------------------------------------------------------------------------------------
 
     def acknowledged(self) -> None:
         if not self._over:
-            self._dial.acknowledged(self)
+            dial = self._dial
+            dial.take(dial.plan.acknowledged(self.number, dial.clock.seconds()))
 
     def connected(self, leg: Leg) -> None:
+        """It is taken, or came too late."""
         self.leg = leg
-        if self._over:
-            leg.reset()
-            return
+        steps = [] if self._over else self._dial.plan.connected(self.number)
         self._over = True
         self._abandon = _nothing
-        self._dial.connected(self)
+        if steps:
+            self._dial.take(steps)
+        else:
+            leg.reset()
 
     def refused(self, rep: Rep, why: str) -> None:
         if not self._over:
             self._over = True
-            self._dial.refused(self, rep, why)
+            self._dial.rep = rep
+            self._dial.take(self._dial.plan.refused(self.number, f"{self.path.label}: {why}"))
 
     def lost(self, why: str) -> None:
         if not self._over:
             self._over = True
-            self._dial.lost(self, why)
-
-
-def _nothing() -> None:
-    """There is nothing to abandon."""
+            self._dial.take(self._dial.plan.lost(self.number, f"{self.path.label}: {why}"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -15,10 +15,9 @@ from kwic.service.context import Context
 from kwic.service.relays import Relays
 from kwic.transport.leg import can_half_close, tune
 from kwic.transport.paced import PacedTransport
-from kwic.transport.relay import Source
 
 
-@implementer(IHalfCloseableProtocol)
+@implementer(IHalfCloseableProtocol, IPushProducer)
 class EchoProtocol(Protocol):
     """
     One client of it; it is read no faster than it reads.
@@ -44,7 +43,7 @@ class EchoProtocol(Protocol):
         tune(self.transport)
         if self._rate is not None:
             self.transport = PacedTransport(self.transport, self._rate, self._clock)
-        self.transport.registerProducer(Source(self.transport), True)
+        self.transport.registerProducer(self, True)
         self._relays.add(self)
 
     def abort(self) -> None:
@@ -55,6 +54,17 @@ class EchoProtocol(Protocol):
         """Say it back."""
         for _ in range(self._repeat):
             self.transport.write(data)
+
+    def pauseProducing(self) -> None:
+        """The client does not read: it is not read either."""
+        self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """It reads again."""
+        self.transport.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """It is gone; `connectionLost` follows."""
 
     def readConnectionLost(self) -> None:
         """The client has said everything; so have we, when it is sent."""
@@ -99,6 +109,6 @@ class Echo:
     def stop(self) -> None:
         """Nothing goes on by itself."""
 
-    def protocol(self, who: str) -> EchoProtocol:
+    def protocol(self, peer: IAddress | None) -> EchoProtocol:
         """For one client."""
         return EchoProtocol(self.service.repeat, self._relays, self._rate, self._clock)

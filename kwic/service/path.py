@@ -211,7 +211,7 @@ class EndpointPath:
         """Connect. There is nobody in between who could acknowledge: this process did."""
         attempt.acknowledged()
         try:
-            waiting: Deferred[Any] = self.endpoint().connect(_Legs())
+            waiting: Deferred[Any] = self.endpoint().connect(_LEGS)
         except Exception:  # noqa: BLE001 - whatever an endpoint's construction raises is a failed attempt
             self._not_connected(Failure(), attempt)
             return lambda: None
@@ -242,7 +242,12 @@ class EndpointPath:
 
 class _Legs(Factory):
     noisy = False
-    protocol = Leg
+
+    def buildProtocol(self, addr: IAddress | None) -> Leg:
+        return Leg()
+
+
+_LEGS = _Legs()
 
 
 #: What a failed dial is called in a SOCKS reply (RFC 1928 6).

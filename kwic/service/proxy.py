@@ -23,6 +23,7 @@ from kwic.service.recovery import Recovery, State
 from kwic.service.refusals import Refusals
 from kwic.service.switchboard import Asker
 from kwic.transport.bound import set_bound
+from kwic.transport.connection_log import client_text
 from kwic.transport.leg import Leg
 from kwic.transport.paced import PacedTransport
 from kwic.transport.relay import Relay
@@ -46,8 +47,7 @@ class Proxy:
         self.source = source
         self._clock = context.reactor
         self._closing = context.closing
-        #: One for all relays.
-        self._relay_done = self._done
+        self._dials = context.dials
         self._relays = context.relays
         self._draw = context.random
         self._refusals = Refusals(context.reactor)
@@ -59,36 +59,31 @@ class Proxy:
         self.recovery: Recovery | None = None
         #: Bytes per second to each client that comes over the network.
         self._rate = outbound_rate(service)
+        #: One for all relays.
+        self._relay_done = self._relays.remove if self._rate is None else self._done
 
     @property
     def quiesced(self) -> bool:
         """Whether the back end could not be reached, and is being probed."""
         return self.recovery is not None and self.recovery.state is State.QUIESCED
 
-    def protocol(self, who: str) -> Leg:
+    def protocol(self, peer: IAddress | None) -> Leg:
         """
         What talks to a client on a listener.
 
-        :param who: the client, in log lines.
+        :param peer: where the client comes from, when that is known.
         """
-        return Leg(on_ready=lambda leg: self.client(leg, who, turn_away))
+        return Leg(on_ready=partial(self._came, peer))
 
-    def client(self, near: Leg, who: str, refuse: Callable[[Leg], None] = Leg.reset) -> None:
-        """
-        Serve a client that came on a listener.
-
-        :param near: its leg, ready and paused.
-        :param who: the client in a log line.
-        :param refuse: what is done to it when there is no way.
-        """
+    def _came(self, peer: IAddress | None, near: Leg) -> None:
+        """A client on a listener: its leg is ready and paused."""
 
         def on_failure(rep: Rep, why: str) -> None:
-            self._gave_up(who, why)
+            self._gave_up(client_text(peer), why)
             near.on_lost = None
-            refuse(near)
+            turn_away(near)
 
-        came_from = near.transport.getPeer()
-        dial = self._dial(lambda far: self._join(near, far), on_failure, came_from)
+        dial = self._dial(partial(self._join, near), on_failure, peer)
         near.on_lost = partial(self._left, dial)
         dial.start()
 
@@ -131,6 +126,7 @@ class Proxy:
             client=client,
             draw=self._draw,
             on_over=self._relays.decided,
+            first=self._dials,
         )
         self._relays.expect(dial)
         return dial
@@ -154,9 +150,9 @@ class Proxy:
         relay.start()
 
     def _done(self, relay: Relay) -> None:
+        """A client that was sent at a limited rate has left."""
         self._relays.remove(relay)
-        if isinstance(relay.near.transport, PacedTransport):
-            relay.near.transport.stop()
+        relay.near.transport.stop()
 
     def _gave_up(self, who: str, why: str) -> None:
         self.waiting -= 1

@@ -43,7 +43,8 @@ class Relays:
     def decided(self, waiting: Waiting) -> None:
         """A client was joined, or turned away, or has left."""
         self._waiting.pop(waiting, None)
-        self._check()
+        if self._when_empty is not None:
+            self._check()
 
     def add(self, relay: Joined) -> None:
         """A client was joined."""
@@ -52,7 +53,8 @@ class Relays:
     def remove(self, relay: Joined) -> None:
         """A client is done."""
         self._relays.pop(relay, None)
-        self._check()
+        if self._when_empty is not None:
+            self._check()
 
     def when_empty(self, call: Callable[[], None]) -> None:
         """Be called once, when no client is left, which may be now."""

@@ -29,6 +29,8 @@ class Names(Watched):
 
     def __init__(self) -> None:
         super().__init__()
+        #: Grows with every offer that is made or taken back.
+        self.version = 0
         self._holders: dict[str, dict[Holder, int]] = {}
         self._counts: dict[Holder, int] = {}
 
@@ -43,6 +45,7 @@ class Names(Watched):
         holders = self._holders.setdefault(name, {})
         holders[holder] = holders.get(holder, 0) + 1
         self._counts[holder] = self._counts.get(holder, 0) + 1
+        self.version += 1
 
         def withdraw() -> None:
             self._withdraw(name, holder)
@@ -55,7 +58,12 @@ class Names(Watched):
         _count_down(holders, holder)
         if not holders:
             self._holders.pop(name, None)
+        self.version += 1
         self.changed()
+
+    def offering(self, name: str) -> tuple[Holder, ...]:
+        """On what a name is offered, whether or not a client can be sent there now."""
+        return tuple(self._holders.get(name, ()))
 
     def holders(self, name: str) -> tuple[Holder, ...]:
         """Through what a name can be reached now."""

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from kwic.service.far_instances import FarInstances
-from kwic.service.membership import Membership
+from kwic.service.membership import Member, Membership
 from kwic.service.path import EndpointPath, Path, PathSource, TunnelPath
 from kwic.service.reverse import Holder, Names
 from kwic.service.socks_path import WaitingPath
@@ -148,23 +148,27 @@ class ReverseSource:
         self._membership = membership
         self._name = name
         self._priority = priority
+        #: Our own paths, as of a version of the names: clients come more often than agents.
+        self._own: Sequence[Path] = ()
+        self._version = -1
 
     def paths(self) -> Sequence[Path]:
         """Our own, and one for each member that holds the name."""
-        own = [self._own(holder) for holder in self._names.holders(self._name)]
-        return [*own, *self._elsewhere()]
+        if self._version != self._names.version:
+            self._version = self._names.version
+            self._own = tuple(map(self._through, self._names.offering(self._name)))
+        members = self._membership.members()
+        return (*self._own, *self._elsewhere(members)) if members else self._own
 
-    def _own(self, holder: Holder) -> Path:
+    def _through(self, holder: Holder) -> Path:
         if isinstance(holder, SocksAcceptor):
             return WaitingPath(holder, self._name, priority=self._priority)
         assert isinstance(holder, Tunnel)
         return _through(holder, self._name, self._far_instances, self._priority)
 
-    def _elsewhere(self) -> list[Path]:
+    def _elsewhere(self, members: Sequence[Member]) -> list[Path]:
         found = (
-            self._membership.path(member, self._name)
-            for member in self._membership.members()
-            if self._name in member.names
+            self._membership.path(member, self._name) for member in members if self._name in member.names
         )
         return [path for path in found if path is not None]
 

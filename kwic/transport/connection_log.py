@@ -119,6 +119,11 @@ def websocket_layer(role: Role, uri: str) -> Layer:
     return Layer(name="wsn", ours=ours, theirs=theirs)
 
 
+def client_text(address: IAddress | None) -> str:
+    """:returns: a client by its address, which may not be known."""
+    return "?" if address is None else address_text(address)
+
+
 def address_text(address: IAddress) -> str:
     """:returns: ``host:port`` of an IPv4 or IPv6 address, brackets around the latter; whatever else says of itself."""
     host, port = getattr(address, "host", None), getattr(address, "port", None)

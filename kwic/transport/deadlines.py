@@ -1,7 +1,8 @@
 """
 Many waits of one length with one timer of the reactor: a timer for each costs more than most of what is waited for.
 
-What begins first is due first, so the waits are a queue, and the timer is for its head. When nobody waits any more there is no timer.
+What begins first is due first, so the waits are a queue, and the timer is for its head. It is set at the end of a turn of the reactor, for most
+waits are over by then. When nobody waits any more there is no timer.
 """
 
 from __future__ import annotations
@@ -53,6 +54,9 @@ class Deadlines:
         self._delay_s = delay_s
         self._waits: OrderedDict[Deadline, None] = OrderedDict()
         self._timer: IDelayedCall | None = None
+        #: There is a timer, or there will be one when it is known who still waits.
+        self._watched = False
+        self._at_end_of_turn: Callable[[Callable[[], None]], object] = getattr(clock, "at_end_of_turn", _now)
 
     def __contains__(self, deadline: Deadline) -> bool:
         return deadline in self._waits
@@ -65,8 +69,9 @@ class Deadlines:
         """
         deadline = Deadline(self, self._clock.seconds() + self._delay_s, call)
         self._waits[deadline] = None
-        if self._timer is None:
-            self._timer = self._clock.callLater(self._delay_s, self._look)
+        if not self._watched:
+            self._watched = True
+            self._at_end_of_turn(self._watch)
         return deadline
 
     def cancel(self, deadline: Deadline) -> None:
@@ -75,6 +80,14 @@ class Deadlines:
         if not self._waits and self._timer is not None:
             self._timer.cancel()
             self._timer = None
+            self._watched = False
+
+    def _watch(self) -> None:
+        """Set the timer for the head."""
+        head = next(iter(self._waits), None)
+        self._watched = head is not None
+        if head is not None:
+            self._timer = self._clock.callLater(max(0.0, head.due_s - self._clock.seconds()), self._look)
 
     def _look(self) -> None:
         """Call who is due, in order."""
@@ -83,11 +96,15 @@ class Deadlines:
         while self._waits:
             first = next(iter(self._waits))
             if first.due_s > now_s:
-                if self._timer is None:
-                    self._timer = self._clock.callLater(first.due_s - now_s, self._look)
-                return
+                break
             del self._waits[first]
             try:
                 first.call()
             except Exception:  # noqa: BLE001 - as a timer of the reactor: it is logged, and the others are called
                 self.log.failure("a deadline could not be met")
+        self._watch()
+
+
+def _now(call: Callable[[], None]) -> None:
+    """Where turns have no end that could be waited for."""
+    call()

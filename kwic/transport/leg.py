@@ -9,11 +9,13 @@ lost. `Relay` gives a leg its sink and lets it run.
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum
 from typing import Any
 
 from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
     IHandshakeListener,
+    IPushProducer,
     ISSLTransport,
     ITCPTransport,
 )
@@ -21,7 +23,19 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from kwic.transport.lean_tcp import READ_BYTES
+from kwic.transport.lean_tcp import READ_BYTES, LeanConnection
+from kwic.transport.stream import Stream
+
+_PLAIN = (LeanConnection, Stream)
+"""Our own transports: as they should be, with no handshake, and they can be half-closed. What wraps one is none."""
+
+
+class Course(Enum):
+    """How far a leg of a relay is."""
+
+    RUNNING = "it may send"
+    ENDED = "it has sent its end of stream"
+    CLOSING = "we have closed it, or are about to"
 
 
 def can_half_close(transport: object) -> bool:
@@ -31,6 +45,8 @@ def can_half_close(transport: object) -> bool:
     TLS over TCP claims to, and must not be believed: it would close the raw connection below the session (RFC 8446 6.1 wants a
     close_notify first). WebSocket has no half-close at all (RFC 6455 1.4).
     """
+    if type(transport) in _PLAIN:
+        return True
     declared = getattr(transport, "half_closes", None)
     if declared is not None:
         return bool(declared)
@@ -48,7 +64,7 @@ def tune(transport: Any) -> None:
         transport.setTcpKeepAlive(True)
 
 
-@implementer(IHalfCloseableProtocol, IHandshakeListener)
+@implementer(IHalfCloseableProtocol, IHandshakeListener, IPushProducer)
 class Leg(Protocol):
     """
     A connection that waits, paused, to be joined to another one.
@@ -61,14 +77,16 @@ class Leg(Protocol):
     takes_views = True
     """What it receives is sent or copied before it returns (see `sender`)."""
     transport: Any
+    other: Leg
+    """The leg that this one is joined to, by a relay."""
 
     # There are two of these for each client: no dictionary each. The last three are Twisted's.
     __slots__ = (
         "_is_ready",
         "_on_ready",
         "connected",
+        "course",
         "early",
-        "ended",
         "factory",
         "lost",
         "on_end",
@@ -94,9 +112,8 @@ class Leg(Protocol):
         self.on_lost = on_lost
         self.early = early
         self.lost: Failure | None = None
-        #: The leg that this one is joined to, whether an end of stream came from here, and what is waited for (see `relay`).
-        self.other: Leg | None = None
-        self.ended = False
+        #: How far it is, and what is waited for (see `relay`).
+        self.course = Course.RUNNING
         self.timer: Any = None
         self.sink: Callable[[bytes], None] = self._keep
         self.on_end: Callable[[Leg], None] | None = None
@@ -105,9 +122,11 @@ class Leg(Protocol):
 
     def connectionMade(self) -> None:
         """Stop reading at once, unless TLS still has to shake hands."""
-        tune(self.transport)
-        if ISSLTransport.providedBy(self.transport) and not hasattr(self.transport, "half_closes"):
-            return
+        transport = self.transport
+        if type(transport) not in _PLAIN:
+            tune(transport)
+            if ISSLTransport.providedBy(transport) and not hasattr(transport, "half_closes"):
+                return
         self._ready()
 
     def handshakeCompleted(self) -> None:
@@ -142,6 +161,17 @@ class Leg(Protocol):
     def _keep(self, data: bytes) -> None:
         # A transport may deliver the rest of one read after it was paused; that much is kept and no more comes.
         self.early += data
+
+    def pauseProducing(self) -> None:
+        """The other leg is full."""
+        self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """It has room again."""
+        self.transport.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """The other leg is gone; its `connectionLost` says how, and that decides what happens here."""
 
     def readConnectionLost(self) -> None:
         """The peer sent its end of stream; the other direction may flow on."""

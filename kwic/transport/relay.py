@@ -15,40 +15,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IPushProducer, IReactorTime, ITransport
+from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from kwic.transport.deadlines import Deadlines
 from kwic.transport.direct_send import sender
 from kwic.transport.lean_tcp import LeanConnection
-from kwic.transport.leg import Leg, can_half_close
+from kwic.transport.leg import Course, Leg, can_half_close
 
 #: Quiet seconds after which a leg that cannot be half-closed is closed, when the opposite leg has sent its end of stream.
 LINGER_S = 10.0
 #: Seconds that a closing leg may take to send what it has buffered and to say goodbye, before it is aborted.
 CLOSING_S = 60.0
-
-
-@implementer(IPushProducer)
-class Source:
-    """A leg seen from the transport that writes what the leg reads: it can be paused, and it is never stopped from there."""
-
-    __slots__ = ("_transport",)
-
-    def __init__(self, transport: IPushProducer) -> None:
-        self._transport = transport
-
-    def pauseProducing(self) -> None:
-        """The other end is full."""
-        self._transport.pauseProducing()
-
-    def resumeProducing(self) -> None:
-        """It has room again."""
-        self._transport.resumeProducing()
-
-    def stopProducing(self) -> None:
-        """The consumer is gone; its leg's `connectionLost` says how, and that decides what happens here."""
 
 
 class Relay:
@@ -82,11 +60,11 @@ class Relay:
         """Let both legs run."""
         half_closed, lost = self._half_closed, self._lost
         for leg in self._legs:
-            leg.sink = sender(_other(leg).transport)
+            leg.sink = sender(leg.other.transport)
             leg.on_end, leg.on_lost = half_closed, lost
         for leg in self._legs:
             if leg.lost is None:
-                leg.transport.registerProducer(Source(_other(leg).transport), True)
+                leg.transport.registerProducer(leg.other, True)
         for leg in self._legs:
             if leg.early:
                 early, leg.early = leg.early, b""
@@ -95,7 +73,7 @@ class Relay:
             if leg.lost is None:
                 leg.transport.resumeProducing()
             else:
-                self._lost(leg, leg.lost)
+                lost(leg, leg.lost)
 
     @property
     def near(self) -> Leg:
@@ -109,15 +87,16 @@ class Relay:
 
     def _half_closed(self, leg: Leg) -> None:
         """Carry an end of stream over."""
-        leg.ended = True
-        other = _other(leg)
+        if leg.course is Course.RUNNING:
+            leg.course = Course.ENDED
+        other = leg.other
         if other.lost is not None:
             return
-        if other.ended:
+        if other.course is not Course.RUNNING:
             self._close(other)
             self._close(leg)
         elif can_half_close(other.transport):
-            _release(other.transport)
+            other.transport.unregisterProducer()
             other.transport.loseWriteConnection()
         else:
             self._linger(other)
@@ -135,54 +114,49 @@ class Relay:
 
     def _close(self, leg: Leg) -> None:
         """Close a leg in order, by a deadline."""
-        if leg.lost is not None:
+        if leg.lost is not None or leg.course is Course.CLOSING:
             return
-        _release(leg.transport)
+        leg.course = Course.CLOSING
+        transport = leg.transport
+        # Twisted's TLS transport does not close while a producer is registered.
+        transport.unregisterProducer()
         # Its class is asked: a transport of Twisted's on top of a connection passes on whatever it does not have itself.
-        if not (isinstance(leg.transport, LeanConnection) and leg.transport.end_at_once()):
-            leg.transport.loseConnection()
+        if not (isinstance(transport, LeanConnection) and transport.end_at_once()):
+            transport.loseConnection()
         if leg.lost is not None:
             return
         # One that sends at a limited rate takes its time.
-        needs_s = getattr(leg.transport, "needs_s", 0.0)
+        needs_s = getattr(transport, "needs_s", 0.0)
         if needs_s:
             self._set_timer(leg, CLOSING_S + needs_s, leg.reset)
         else:
-            self._cancel_timer(leg)
+            _cancel_timer(leg)
             leg.timer = self._closing.begin(leg.reset)
 
     def _set_timer(self, leg: Leg, delay_s: float, call: Callable[[], None]) -> None:
-        self._cancel_timer(leg)
+        _cancel_timer(leg)
         leg.timer = self._clock.callLater(delay_s, call)
-
-    def _cancel_timer(self, leg: Leg) -> None:
-        timer, leg.timer = leg.timer, None
-        if timer is not None and timer.active():
-            timer.cancel()
 
     def _lost(self, leg: Leg, reason: Failure) -> None:
         """Carry the end of a leg over: in order, or as a reset."""
-        self._cancel_timer(leg)
+        if leg.timer is not None:
+            _cancel_timer(leg)
         leg.sink = _drop
-        other = _other(leg)
+        other = leg.other
         other.sink = _drop
         if other.lost is not None:
             self._on_done(self)
-        elif reason.check(ConnectionDone):
+        elif isinstance(reason.value, ConnectionDone):
             self._close(other)
         else:
             other.reset()
 
 
-def _other(leg: Leg) -> Leg:
-    assert leg.other is not None, "a relay has joined it"
-    return leg.other
+def _cancel_timer(leg: Leg) -> None:
+    timer, leg.timer = leg.timer, None
+    if timer is not None and timer.active():
+        timer.cancel()
 
 
 def _drop(data: bytes) -> None:
     """Nobody is left to read this."""
-
-
-def _release(transport: ITransport) -> None:
-    # Twisted's TLS transport does not close while a producer is registered.
-    transport.unregisterProducer()  # type: ignore[attr-defined]
