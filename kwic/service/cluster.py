@@ -310,7 +310,7 @@ class MemberPath(TunnelPath):
         facts = super().facts
         return replace(
             facts,
-            key=(Neighbour, self._neighbour.instance),
+            key=(Neighbour, self._neighbour.instance, self._name),
             healthy=facts.healthy and self._trusted,
             leaving=facts.leaving or self._neighbour.leaving,
             load=self._link.tunnel.clients,

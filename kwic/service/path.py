@@ -127,7 +127,7 @@ class TunnelPath:
         """A suspect or draining tunnel comes last or not at all."""
         tunnel = self._tunnel
         return Candidate(
-            key=tunnel,
+            key=(tunnel, self._name),
             peer=self._peer,
             local=self._local,
             healthy=not tunnel.suspect,
