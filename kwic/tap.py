@@ -8,7 +8,7 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import MultiService
 from twisted.logger import ILogObserver
@@ -28,13 +28,14 @@ from kwic.service.gateway import Gateway
 from kwic.service.signals import Signals
 from kwic.service.status import health, metrics, status
 from kwic.service.worker import SOCKETS, Supervised, Worker
-from kwic.service.worker_process import environment
-from kwic.service.workers import Workers, worker_command
 from kwic.transport.connection_log import ConnectionLog
 from kwic.transport.lean_reactor import lighten
 from kwic.transport.remembered_names import RememberingResolver
 from kwic.transport.resolver import FixedNames, FixedResolver
 from kwic.transport.tls import Credentials
+
+if TYPE_CHECKING:
+    from kwic.service.workers import Workers
 
 LOGGING_PROPERTY = "com.kaazing.kwic.logging"
 #: More would be a mistake: each has links to all others, and tunnels of its own.
@@ -168,7 +169,7 @@ def makeService(options: Options) -> MultiService:
             Supervised(reactor, answers_of(gateway)).setServiceParent(gateway)
         served = supervise(gateway, options, reactor) if options["workers"] > 1 else gateway
         if options["admin"]:
-            pages = served.pages() if isinstance(served, Workers) else pages_of(gateway)
+            pages = pages_of(served) if isinstance(served, Gateway) else served.pages()
             Admin(reactor, options["admin"], pages).setServiceParent(served)
     except ConfigError as error:
         complain(problem.render() for problem in error.problems)
@@ -190,6 +191,9 @@ def makeService(options: Options) -> MultiService:
 
 def supervise(gateway: Gateway, options: Options, reactor: Any) -> Workers:
     """The supervisor of so many processes, each of which is what this gateway would be."""
+    from kwic.service.worker_process import environment
+    from kwic.service.workers import Workers, worker_command
+
     twistd: Any = options.parent or {}
     given, chosen = options.for_worker(), twistd.get("reactor")
 

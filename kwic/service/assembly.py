@@ -5,6 +5,8 @@ Builds the services of one gateway from its configuration: objects first, then w
       Membership            the other members of the cluster
       Uplink …              one per address that is dialled for tunnels; has a Peer per tunnel
       Listener …            one per socket
+
+Modules that few gateways need – clusters, etcd, workers – are imported where a configuration asks for one: the others hold none of them in memory.
 """
 
 from __future__ import annotations
@@ -20,13 +22,10 @@ from kwic.config.model import GatewayConfig, Service
 from kwic.config.problem import ConfigError, Report
 from kwic.errors import SetupError
 from kwic.service.balancer import BalanceOffer, Balancer, Balances
-from kwic.service.cluster import Cluster
 from kwic.service.context import Context
 from kwic.service.echo import Echo
 from kwic.service.entrances import Entrances
-from kwic.service.etcd_cluster import EtcdCluster
 from kwic.service.gateway import Gateway
-from kwic.service.joint import Joint
 from kwic.service.listening import Listening
 from kwic.service.local import LocalSource
 from kwic.service.membership import Alone, Membership
@@ -36,7 +35,6 @@ from kwic.service.path import EndpointPath, PathSource
 from kwic.service.proxy import Proxy
 from kwic.service.recovery import Recovery
 from kwic.service.reverse import Names
-from kwic.service.siblings import Siblings
 from kwic.service.socks_uplink import SocksUplink
 from kwic.service.source_endpoint import SourceEndpoint
 from kwic.service.sources import FixedSource, ReverseSource, SocksSource, UplinkSource, one_source
@@ -90,15 +88,22 @@ class Assembly:
         worker, cluster = self._context.worker, self._make_cluster()
         if worker is None:
             return cluster or Alone()
+        from kwic.service.joint import Joint
+        from kwic.service.siblings import Siblings
+
         siblings = Siblings(self._context, worker, self._neighbourly.request)
         return siblings if cluster is None else Joint(siblings, cluster)
 
     def _make_cluster(self) -> Membership | None:
         if self._config.cluster is None:
             return None
-        in_etcd = any(connect.is_etcd for connect in self._config.cluster.connects)
-        kind = EtcdCluster if in_etcd else Cluster
-        cluster = kind(self._context, self._config.cluster, self._neighbourly.request, self._config.liveness)
+        if any(connect.is_etcd for connect in self._config.cluster.connects):
+            from kwic.service.etcd_cluster import EtcdCluster as Cluster
+        else:
+            from kwic.service.cluster import Cluster  # type: ignore[assignment]
+        cluster = Cluster(
+            self._context, self._config.cluster, self._neighbourly.request, self._config.liveness
+        )
         cluster.check()
         return cluster
 

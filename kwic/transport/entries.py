@@ -37,6 +37,10 @@ class StoreFormat(Enum):
     PEM = "PEM"
 
 
+JAVA_MAGIC = {bytes.fromhex("feedfeed"): StoreFormat.JKS, bytes.fromhex("cececece"): StoreFormat.JCEKS}
+"""How the files of the Java formats begin."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KeyEntry:
     """A private key of ours and the certificates that vouch for it."""

@@ -24,12 +24,18 @@ from cryptography.hazmat.primitives.serialization import (
 
 from kwic.errors import SetupError
 from kwic.transport.bounded_reader import BoundedReader, ShortError
-from kwic.transport.entries import PARSE_FAULTS, Contents, KeyEntry, Store, StoreFormat, unreadable
+from kwic.transport.entries import (
+    JAVA_MAGIC,
+    PARSE_FAULTS,
+    Contents,
+    KeyEntry,
+    Store,
+    StoreFormat,
+    unreadable,
+)
 from kwic.transport.java_objects import JavaObjectSkipper
 from kwic.transport.java_seal import seal_jceks, seal_jks, unseal, utf16
 from kwic.transport.pem import skipped, usable_key
-
-MAGIC = {bytes.fromhex("feedfeed"): StoreFormat.JKS, bytes.fromhex("cececece"): StoreFormat.JCEKS}
 
 _SALT_OF_DIGEST = b"Mighty Aphrodite"
 _SHA1_BYTES = 20
@@ -54,7 +60,7 @@ def read_jks(file: Path, data: bytes, password: bytes | None) -> Store:
         integrity, as keytool does.
     :raises SetupError: wrong password, changed, cut short, or a key without password.
     """
-    store_format = MAGIC[data[:4]]
+    store_format = JAVA_MAGIC[data[:4]]
     body = data[:-_SHA1_BYTES]
     if password is not None and not hmac.compare_digest(_digest(password, body), data[-_SHA1_BYTES:]):
         raise SetupError(
@@ -189,7 +195,7 @@ def write_jks(
     :param created_s: seconds since the epoch, for the entries' dates.
     :param random_bytes: source of salts.
     """
-    magic = next(magic for magic, known in MAGIC.items() if known is store_format)
+    magic = next(magic for magic, known in JAVA_MAGIC.items() if known is store_format)
     seal = seal_jks if store_format is StoreFormat.JKS else seal_jceks
     date = struct.pack(">Q", int(created_s * 1000))
     pieces = [magic, struct.pack(">II", 2, len(contents.entries) + len(contents.certificates))]

@@ -8,7 +8,6 @@ from ipaddress import ip_address
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.error import DNSLookupError
 from twisted.internet.interfaces import (
     IAddress,
@@ -43,6 +42,9 @@ def address_endpoint(reactor: Any, address: str, port: int, timeout_s: float) ->
     """:returns: an endpoint for a literal address."""
     if lean_tcp.fits(reactor):
         return LeanEndpoint(reactor, address, port, timeout_s)
+    # Twisted's endpoints bring much that a gateway never calls; this is for reactors that are none of ours (Windows, tests).
+    from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
+
     kind = TCP6ClientEndpoint if ":" in address else TCP4ClientEndpoint
     return DirectEndpoint(kind(reactor, address, port, timeout=timeout_s))
 

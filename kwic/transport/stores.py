@@ -1,6 +1,7 @@
 """Keystores and truststores of any format, recognised by content and never by what the configuration calls them.
 
-In the wild a store declared JCEKS is often JKS or PKCS12 on disk: `keytool` changed its default over the years.
+In the wild a store declared JCEKS is often JKS or PKCS12 on disk: `keytool` changed its default over the years. What reads a format is imported when a file of it
+comes along: most gateways have stores of one format, and hold the code of that one alone in memory.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from pathlib import Path
 from cryptography import x509
 
 from kwic.errors import SetupError
-from kwic.transport import jks, pem
+from kwic.transport import pem
 from kwic.transport.entries import (
+    JAVA_MAGIC,
     PARSE_FAULTS,
     Contents,
     KeyEntry,
@@ -21,7 +23,6 @@ from kwic.transport.entries import (
     readable,
     unreadable,
 )
-from kwic.transport.pkcs12 import read_pkcs12, write_pkcs12
 
 __all__ = [
     "Contents",
@@ -68,14 +69,22 @@ def load_store(path: Path, password: bytes | None) -> Store:
 
 def read_store(path: Path, data: bytes, password: bytes | None) -> Store:
     """As :func:`load_store`, for the content of one file."""
-    if data[:4] in jks.MAGIC:
+    if data[:4] in JAVA_MAGIC:
+        from kwic.transport import jks
+
         return jks.read_jks(path, data, password)
     if pem.MARK in data:
         return pem.read_pem(path, [(path, data)], password)
     if data[:1] == bytes((_DER_SEQUENCE,)):
-        return _read_der_certificate(path, data) or read_pkcs12(path, data, password)
+        return _read_der_certificate(path, data) or _read_pkcs12(path, data, password)
     what = "it is empty" if not data else "its content is none of JKS, JCEKS, PKCS12 and PEM"
     raise SetupError(f"{path}: not a store: {what}; check the file, or make one with 'kwic certs'")
+
+
+def _read_pkcs12(path: Path, data: bytes, password: bytes | None) -> Store:
+    from kwic.transport.pkcs12 import read_pkcs12
+
+    return read_pkcs12(path, data, password)
 
 
 def _read_der_certificate(path: Path, data: bytes) -> Store | None:
@@ -98,7 +107,11 @@ def encode_store(contents: Contents, store_format: StoreFormat, password: bytes,
     if store_format is StoreFormat.PEM:
         return pem.write_pem(contents, None)
     if store_format is StoreFormat.PKCS12:
+        from kwic.transport.pkcs12 import write_pkcs12
+
         return write_pkcs12(contents, password)
+    from kwic.transport import jks
+
     return jks.write_jks(contents, store_format, password, created_s=now_s)
 
 
