@@ -4,29 +4,34 @@ A *channel* shakes hands and turns bytes into messages and messages into bytes (
 Twisted protocol for the connection: whoever holds that connection feeds it (:meth:`receive`) and hears from it through a
 :class:`ChannelUser`. :class:`Channel` is what the rest of KWIC knows; another frame codec has only to provide it.
 
-Autobahn does the handshakes and the frames. Its timers are all off (they count whole seconds on a global clock), it never
+Autobahn does the handshakes and the frames: the part of it that knows no framework. The classes that it has for Twisted do what is done
+here, and with them come its WAMP client and its raw sockets into memory. Its timers are all off (they count whole seconds on a global clock), it never
 closes the connection itself, its HTTP answers and its log are not used, and it sees only heads that were read strictly
 before (:mod:`kwic.wire.http_head`). Parsing stops while the reader is paused, so what was read already waits as bytes.
 """
 
-# ruff: noqa: D102 - Autobahn calls most of these methods, with arguments of its choice
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from autobahn.twisted.websocket import (
+import txaio
+from twisted.internet.interfaces import ITransport
+from twisted.logger import Logger
+
+from kwic.wire.http_head import HttpError, RequestHead, ResponseHead, render_head
+from kwic.wire.upgrade_request import WEBSOCKET_VERSION
+
+# Autobahn asks at its import whose Deferreds it is to use.
+txaio.use_twisted()
+
+from autobahn.websocket.protocol import (  # noqa: E402
     WebSocketClientFactory,
     WebSocketClientProtocol,
     WebSocketServerFactory,
     WebSocketServerProtocol,
 )
-from autobahn.websocket.types import ConnectingRequest
-from twisted.internet.interfaces import IReactorTime, ITransport
-from twisted.logger import Logger
-
-from kwic.wire.http_head import HttpError, RequestHead, ResponseHead, render_head
-from kwic.wire.upgrade_request import WEBSOCKET_VERSION
+from autobahn.websocket.types import ConnectingRequest  # noqa: E402
 
 NORMAL = 1000
 GOING_AWAY = 1001
@@ -171,7 +176,7 @@ class _AutobahnChannel:
         self._pongs_held = hold
         if not hold and self._held_pong is not None:
             payload, self._held_pong = self._held_pong, None
-            self.onPing(payload)
+            self._onPing(payload)
 
     def pause(self) -> None:
         self._paused = True
@@ -227,16 +232,16 @@ class _AutobahnChannel:
 
     # -- what Autobahn calls -----------------------------------------------------------------------------------------------
 
-    def connectionMade(self) -> None:
-        self._connectionMade()
-
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
         self.transport.write(data)
 
-    def onOpen(self) -> None:
+    def _onOpen(self) -> None:
         """Nothing is told from here, where Autobahn would swallow an exception: :meth:`shake` returns."""
 
-    def onMessageFrameData(self, payload: bytes) -> None:
+    def _onMessageFrameBegin(self, length: int) -> None:
+        self.onMessageFrameBegin(length)
+
+    def _onMessageFrameData(self, payload: bytes) -> None:
         if self.failedByMe or not payload:
             return  # an endless row of empty frames must not fill a list
         if self.collect:
@@ -244,17 +249,17 @@ class _AutobahnChannel:
         else:
             self._deliver(payload)
 
-    def onMessageFrameEnd(self) -> None:
+    def _onMessageFrameEnd(self) -> None:
         """Frames are not assembled: their data is in the message already."""
 
-    def onMessageBegin(self, isBinary: bool) -> None:
+    def _onMessageBegin(self, isBinary: bool) -> None:
         self.message_is_binary = isBinary
         self.message_data: list[bytes] = []
         self.message_data_total_length = 0
         if self.reject_text and not isBinary and not self.failedByMe:
             self._fail_connection(PROTOCOL_ERROR, "a text message where only binary ones are allowed")
 
-    def onMessageEnd(self) -> None:
+    def _onMessageEnd(self) -> None:
         parts, self.message_data = self.message_data, []
         if self.collect and parts and not self.failedByMe:
             self._deliver(parts[0] if len(parts) == 1 else b"".join(parts))
@@ -263,13 +268,13 @@ class _AutobahnChannel:
         if self.state == self.STATE_OPEN:
             self.user.message_received(payload, not self.message_is_binary)
 
-    def onPing(self, payload: bytes) -> None:
+    def _onPing(self, payload: bytes) -> None:
         if self._pongs_held:
             self._held_pong = payload
         elif self.state == self.STATE_OPEN:
             self.sendFrame(opcode=_PONG, payload=payload)
 
-    def onPong(self, payload: bytes) -> None:
+    def _onPong(self, payload: bytes) -> None:
         """Any byte is a sign of life; a Pong needs no treatment of its own."""
 
     def onCloseFrame(self, code: int | None, reasonRaw: bytes | None) -> bool:
@@ -315,6 +320,7 @@ class _AutobahnChannel:
     sendFrame: Callable[..., None]
     processData: Callable[[], bool]
     processHandshake: Callable[[], None]
+    onMessageFrameBegin: Callable[[int], None]
     _connectionMade: Callable[[], None]
     websocket_protocol_in_use: str | None
 
@@ -324,7 +330,7 @@ def truncated_reason(reason: str) -> bytes:
     return reason.encode()[:_REASON_BYTES].decode(errors="ignore").encode()
 
 
-class _ServerChannel(_AutobahnChannel, WebSocketServerProtocol):  # type: ignore[misc]
+class _ServerChannel(_AutobahnChannel, WebSocketServerProtocol):
     """Answers one handshake, with what was decided before it began."""
 
     accept: tuple[str | None, dict[str, str]] = (None, {})
@@ -334,13 +340,10 @@ class _ServerChannel(_AutobahnChannel, WebSocketServerProtocol):  # type: ignore
 
 
 class ServerChannels:
-    """Makes the channels of a listener.
+    """Makes the channels of a listener."""
 
-    :param clock: never used by Autobahn, which must be given one.
-    """
-
-    def __init__(self, clock: IReactorTime) -> None:
-        self._factory = WebSocketServerFactory(reactor=clock, server="")
+    def __init__(self) -> None:
+        self._factory = WebSocketServerFactory(server="")
 
     def open(
         self,
@@ -371,7 +374,7 @@ class ServerChannels:
         return channel
 
 
-class ClientChannel(_AutobahnChannel, WebSocketClientProtocol):  # type: ignore[misc]
+class ClientChannel(_AutobahnChannel, WebSocketClientProtocol):
     """The client's channel: asks for an upgrade when it is made, and is open after :meth:`answered`.
 
     :param host: with brackets when it is IPv6.
@@ -383,7 +386,6 @@ class ClientChannel(_AutobahnChannel, WebSocketClientProtocol):  # type: ignore[
     def __init__(
         self,
         carrier: ITransport,
-        clock: IReactorTime,
         *,
         host: str,
         port: int,
@@ -402,14 +404,14 @@ class ClientChannel(_AutobahnChannel, WebSocketClientProtocol):  # type: ignore[
             useragent="",
             protocols=list(protocols),
         )
-        factory = WebSocketClientFactory(reactor=clock, protocols=list(protocols), useragent="")
+        factory = WebSocketClientFactory(protocols=list(protocols), useragent="")
         _prepare(self, factory, carrier, limit_bytes, reject_text)
 
     def startHandshake(self) -> None:
         """Autobahn's own asks an empty hook, and formats the connection's details for a log that nobody keeps."""
         self._actuallyStartHandshake(self._request)
 
-    def onConnect(self, response: object) -> None:
+    def _onConnect(self, response: object) -> None:
         pass
 
     def answered(self, answer: ResponseHead) -> str | None:
@@ -433,7 +435,7 @@ def _prepare(
     channel.reject_text = reject_text
     channel.maxMessagePayloadSize = limit_bytes or 0  # type: ignore[attr-defined]
     channel.transport = carrier
-    channel.connectionMade()
+    channel._connectionMade()  # noqa: SLF001 - what its Twisted classes do when a connection is made
 
 
 def _fix_options(channel_class: Any, factory: Any, **options: Any) -> None:
@@ -447,12 +449,11 @@ def _fix_options(channel_class: Any, factory: Any, **options: Any) -> None:
     channel_class.CONFIG_ATTRS = ()
 
 
-_NO_CLOCK: Any = object()
 _fix_options(
     _ServerChannel,
-    WebSocketServerFactory(reactor=_NO_CLOCK),
+    WebSocketServerFactory(),
     versions=[int(WEBSOCKET_VERSION)],
     webStatus=False,
     allowNullOrigin=True,
 )
-_fix_options(ClientChannel, WebSocketClientFactory(reactor=_NO_CLOCK), serverConnectionDropTimeout=0)
+_fix_options(ClientChannel, WebSocketClientFactory(), serverConnectionDropTimeout=0)

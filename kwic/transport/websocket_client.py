@@ -286,7 +286,6 @@ class _Dialled(Protocol):
         assert self._target.port is not None
         self._channel = ClientChannel(
             self.transport,
-            self._reactor,
             host=bracketed(self._target.host),
             port=self._target.port,
             target=self._target.target,

@@ -167,7 +167,7 @@ class WebSocketSite:
         self.identify = identify
         self.connection_log = connection_log or ConnectionLog(enabled=False)
         self.handshake_timeout_s = handshake_timeout_s
-        self.channels = ServerChannels(clock)
+        self.channels = ServerChannels()
         self._maximum_handshakes = maximum_handshakes
         self._routes: dict[tuple[str, str], _Entry] = {}
         self._handshakes: dict[_Connection, None] = {}

@@ -8,7 +8,6 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from kwic.transport.autobahn_channel import ClientChannel, ServerChannels
@@ -57,11 +56,9 @@ class Listening:
 
 def autobahn_pair() -> tuple[tuple[Any, Wire], tuple[Any, Wire]]:
     """Autobahn's client and server, after their handshake, as they are opened for tunnels without a subprotocol."""
-    clock = Clock()
     ends = Wire(), Wire()
     client = ClientChannel(
         ends[0],  # type: ignore[arg-type]
-        clock,
         host="h",
         port=80,
         target="/",
@@ -72,7 +69,7 @@ def autobahn_pair() -> tuple[tuple[Any, Wire], tuple[Any, Wire]]:
     )
     found = HeadReader().receive(ends[0].take())
     assert found is not None
-    server = ServerChannels(clock).open(
+    server = ServerChannels().open(
         ends[1],  # type: ignore[arg-type]
         parse_request(found[0]),
         subprotocol=None,
@@ -299,7 +296,7 @@ class ControlOppositeAutobahnTests(OppositeAutobahnCase):
 
         def check(ours: End, theirs: End) -> None:
             pongs: list[bytes] = []
-            theirs.channel.onPong = pongs.append
+            theirs.channel._onPong = pongs.append
             for payload in (b"", b"x", bytes(125)):
                 theirs.channel.sendFrame(opcode=9, payload=payload)
             theirs.channel.sendFrame(opcode=10, payload=b"unasked")
@@ -315,7 +312,7 @@ class ControlOppositeAutobahnTests(OppositeAutobahnCase):
 
         def check(ours: End, theirs: End) -> None:
             pongs: list[bytes] = []
-            theirs.channel.onPong = pongs.append
+            theirs.channel._onPong = pongs.append
             ours.channel.hold_pongs(True)
             for number in range(100):
                 theirs.channel.sendFrame(opcode=9, payload=str(number).encode())
