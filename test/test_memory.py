@@ -47,3 +47,13 @@ class SettleTests(SynchronousTestCase):
         self.assertIs(memory.keep_buffers(), hasattr(ctypes.CDLL(None), "mallopt"))
         with mock.patch.object(memory.ctypes, "CDLL", lambda name: object()):
             self.assertFalse(memory.keep_buffers())
+
+    def test_free_memory_is_given_back(self) -> None:
+        """What is free in the middle of the heap is the kernel's again, where the C library can do that; where it cannot, nothing is done."""
+        blocks = [ctypes.create_string_buffer(8192) for _ in range(4000)]
+        for block in blocks:
+            block.raw = bytes(8192)
+        del blocks[:-1], block
+        self.assertIs(memory.give_back(), hasattr(ctypes.CDLL(None), "malloc_trim"))
+        with mock.patch.object(memory.ctypes, "CDLL", lambda name: object()):
+            self.assertFalse(memory.give_back())
