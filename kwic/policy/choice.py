@@ -83,9 +83,7 @@ def best(
 
 def _usable(candidates: Iterable[Candidate], tried: Collection[Candidate]) -> list[Candidate]:
     """Those that may be tried."""
-    if not tried:
-        return [one for one in candidates if not one.leaving]
-    keys = {one.key for one in tried}
+    keys = {one.key for one in tried} if tried else ()
     return [one for one in candidates if not one.leaving and one.key not in keys]
 
 

@@ -100,8 +100,8 @@ class Dial:
         self._draw = draw
         self._first = first
         self.plan = Attempts(now_s=clock.seconds(), timeout_s=source.timeout_s)
-        self._running: list[_Running] = []
-        self._tried: list[Candidate] = []
+        self._running: tuple[_Running, ...] = ()
+        self._tried: tuple[Candidate, ...] = ()
         #: What the last refusal said.
         self.rep = Rep.GENERAL_FAILURE
         #: Wakes us, at `_wakes_s`.
@@ -144,9 +144,9 @@ class Dial:
             return
         facts, path = found
         running = _Running(self, step.attempt, path)
-        self._running.append(running)
-        self._tried.append(facts)
-        self.take(self.plan.started(step.attempt, self.clock.seconds()))
+        self._running += (running,)
+        self._tried += (facts,)
+        self.plan.started(step.attempt, self.clock.seconds())
         running.begin()
 
     def _ask(self, step: Ask) -> None:
@@ -191,26 +191,27 @@ class Dial:
 
     def _wait(self) -> None:
         """Be woken when the plan wants to be called; sooner does no harm, and most never are."""
-        deadline_s = self.plan.deadline_s
-        if deadline_s is None:
+        if self.plan.state is PlanState.OVER:
             self._end()
             return
-        if deadline_s < self._wakes_s:
+        deadline_s = self.plan.deadline_s
+        if deadline_s is not None and deadline_s < self._wakes_s:
             self._wake_by(deadline_s)
         if self.plan.state is PlanState.WAITING and self._stop_watching is None:
             self._stop_watching = self._source.watch(self._available)
 
     def _wake_by(self, deadline_s: float) -> None:
-        first, self._first = self._first, None
         if self._timer is not None:
             self._timer.cancel()
-        now_s = self.clock.seconds()
-        if first is not None and now_s + FIRST_S <= deadline_s:
-            self._wakes_s = now_s + FIRST_S
+        first, self._first = self._first, None
+        if first is not None:
             self._timer = first.begin(self._tick)
-        else:
-            self._wakes_s = deadline_s
-            self._timer = self.clock.callLater(max(0.0, deadline_s - now_s), self._tick)
+            self._wakes_s = self._timer.due_s
+            if self._wakes_s <= deadline_s:
+                return
+            self._timer.cancel()
+        self._wakes_s = deadline_s
+        self._timer = self.clock.callLater(max(0.0, deadline_s - self.clock.seconds()), self._tick)
 
     def _tick(self) -> None:
         self._timer = None
@@ -226,7 +227,7 @@ class Dial:
             self._stop_watching()
         on_over, self._on_over = self._on_over, None
         # Whoever is late is over by himself. Without these there are no cycles, which the collector would have to find.
-        self._running = []
+        self._running = ()
         if on_over is not None:
             on_over(self)
 

@@ -118,7 +118,7 @@ class InboundSocks(ServerFactory):
         if self._draining or len(self._acceptors) > MAXIMUM_WAITING:
             acceptor.refuse(Rep.GENERAL_FAILURE)
         else:
-            self._switchboard.request(acceptor, request, identity, acceptor)
+            self._switchboard.request(identity, acceptor, acceptor, request)
 
     def _left(self, peer: str, reason: Failure) -> None:
         """A peer left, or was let go, before it has asked for anything."""

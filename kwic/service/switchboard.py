@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from typing import Protocol as Interface
 
@@ -86,17 +87,9 @@ class Switchboard:
 
     def connect(self, tunnel: Tunnel, stream: Stream, identity: PeerIdentity | None) -> None:
         """Take a stream that the peer opened."""
+        stream.attach(Acceptor(self.requests, partial(self.request, identity, tunnel)))
 
-        def on_request(acceptor: Acceptor, request: Request) -> None:
-            wants_nodes = request.command is Command.CONNECT and request.host == NODES
-            if wants_nodes and self.subscribe is not None:
-                self.subscribe(acceptor)
-            else:
-                self.request(acceptor, request, identity, tunnel)
-
-        stream.attach(Acceptor(self.requests, on_request))
-
-    def request(self, asker: Peer, request: Request, identity: PeerIdentity | None, holder: Holder) -> None:
+    def request(self, identity: PeerIdentity | None, holder: Holder, asker: Peer, request: Request) -> None:
         """
         Answer a request.
 
@@ -104,7 +97,10 @@ class Switchboard:
         :param holder: through what a name can be reached that is offered with this request.
         """
         if request.command is Command.CONNECT:
-            self.reach(asker, request.host, identity, holder.peer)
+            if request.host == NODES and self.subscribe is not None and isinstance(asker, Acceptor):
+                self.subscribe(asker)
+            else:
+                self.reach(asker, request.host, identity, holder.peer)
         elif request.command is Command.BIND and self.names is not None:
             self._offer(asker, request.host, identity, holder)
         else:

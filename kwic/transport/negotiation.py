@@ -17,6 +17,7 @@ from kwic.transport.deadlines import Deadline, Deadlines
 from kwic.transport.leg import Leg
 from kwic.transport.stream import Stream
 from kwic.wire.socks5 import (
+    REQUEST_MAXIMUM_BYTES,
     Command,
     Rep,
     ReplyParser,
@@ -26,7 +27,12 @@ from kwic.wire.socks5 import (
     method_reply,
     open_request,
     reply,
+    whole_request,
 )
+
+_METHOD = method_reply()
+_SUCCEEDED = reply(Rep.SUCCEEDED)
+_METHOD_AND_SUCCEEDED = _METHOD + _SUCCEEDED
 
 #: The request follows the opening of a stream at once; a peer that opens and says nothing is reset.
 REQUEST_S = 5.0
@@ -55,7 +61,7 @@ class Opener(Protocol):
         on_acknowledged: Callable[[], None] = lambda: None,
     ) -> None:
         self._request = open_request(command, name)
-        self._parser = ReplyParser()
+        self._parser: ReplyParser | None = None
         self._on_reply = on_reply
         self._on_lost = on_lost
         self.acknowledged = on_acknowledged
@@ -68,19 +74,27 @@ class Opener(Protocol):
     def dataReceived(self, data: bytes) -> None:
         """Read the reply."""
         try:
-            answer, rest = self._parser.receive(data)
+            code = self._read(data)
         except ProtocolError:
             self.transport.abortConnection()
             return
-        if answer is None:
+        if code is None:
             return
-        self.rest = bytes(rest)
         # Nothing of what follows may arrive before somebody is there to take it.
         self.transport.pauseProducing()
-        if answer.code is not Rep.SUCCEEDED:
+        if code is not Rep.SUCCEEDED:
             self._on_lost = _nobody
             self.transport.abortConnection()
-        self._on_reply(self, answer.code)
+        self._on_reply(self, code)
+
+    def _read(self, data: bytes) -> Rep | None:
+        if self._parser is None:
+            # So it comes from one that does as ours; others may send it in pieces.
+            if data == _METHOD_AND_SUCCEEDED:
+                return Rep.SUCCEEDED
+            self._parser = ReplyParser()
+        answer, self.rest = self._parser.receive(data)
+        return None if answer is None else answer.code
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """No answer will come."""
@@ -105,10 +119,11 @@ class Acceptor(Protocol):
 
     def __init__(self, deadlines: Deadlines, on_request: Callable[[Acceptor, Request], None]) -> None:
         self._deadlines = deadlines
-        self._parser = RequestParser()
+        self._parser: RequestParser | None = None
         self._on_request = on_request
-        self._deadline: Deadline | None = None
-        self._method_sent = False
+        self._deadline: Deadline
+        #: The method, where it was not said yet.
+        self._unsaid = b""
         self._rest = b""
         self.on_lost: Callable[[], None] = _nothing
 
@@ -119,31 +134,42 @@ class Acceptor(Protocol):
     def dataReceived(self, data: bytes) -> None:
         """Read the request."""
         try:
-            request, rest = self._parser.receive(data)
+            request = self._read(data)
         except SocksError as error:
             self.transport.write(error.answer)
             self.transport.reset_when_sent()
             return
-        if self._parser.greeted and not self._method_sent:
-            # An opener that goes step by step waits for it before it sends the request.
-            self._method_sent = True
-            self.transport.write(method_reply())
         if request is not None:
-            self._cancel_deadline()
-            self._rest = bytes(rest)
+            self._deadlines.cancel(self._deadline)
             self.transport.pauseProducing()
             self._on_request(self, request)
 
+    def _read(self, data: bytes) -> Request | None:
+        parser = self._parser
+        if parser is None:
+            request = whole_request(data) if len(data) <= REQUEST_MAXIMUM_BYTES else None
+            if request is not None:
+                # This opener runs ahead, and need not hear of the method before it hears of the rest.
+                self._unsaid = _METHOD
+                return request
+            parser = self._parser = RequestParser()
+        was_greeted = parser.greeted
+        request, self._rest = parser.receive(data)
+        if parser.greeted and not was_greeted:
+            # One that goes step by step waits for it before it sends the request.
+            self.transport.write(_METHOD)
+        return request
+
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The opener gave up."""
-        self._cancel_deadline()
+        self._deadlines.cancel(self._deadline)
         self.on_lost()
 
     def accept(self) -> Leg:
         """Say that the name was reached; the stream as a leg."""
         leg = Leg(early=self._rest)
         self.on_lost = _nothing
-        self.transport.write(reply(Rep.SUCCEEDED))
+        self.transport.write(self._unsaid + _SUCCEEDED)
         self.transport.hand_over(leg)
         return leg
 
@@ -151,7 +177,7 @@ class Acceptor(Protocol):
         """Say that the name was reached, and give the stream to a protocol of ours; it carries no client."""
         self.on_lost = _nothing
         self.transport.housekeeping = True
-        self.transport.write(reply(Rep.SUCCEEDED))
+        self.transport.write(self._unsaid + _SUCCEEDED)
         self.transport.hand_over(protocol)
 
     def register(self, on_lost: Callable[[], None]) -> None:
@@ -162,12 +188,8 @@ class Acceptor(Protocol):
     def refuse(self, rep: Rep) -> None:
         """Say why not, and end the stream."""
         self.on_lost = _nothing
-        self.transport.write(reply(rep))
+        self.transport.write(self._unsaid + reply(rep))
         self.transport.reset_when_sent()
-
-    def _cancel_deadline(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
 
 
 class Registration(Protocol):

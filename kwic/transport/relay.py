@@ -121,7 +121,7 @@ class Relay:
         # Twisted's TLS transport does not close while a producer is registered.
         transport.unregisterProducer()
         # Its class is asked: a transport of Twisted's on top of a connection passes on whatever it does not have itself.
-        if not (isinstance(transport, LeanConnection) and transport.end_at_once()):
+        if not (type(transport) is LeanConnection and transport.end_at_once()):
             transport.loseConnection()
         if leg.lost is not None:
             return
@@ -130,7 +130,8 @@ class Relay:
         if needs_s:
             self._set_timer(leg, CLOSING_S + needs_s, leg.reset)
         else:
-            _cancel_timer(leg)
+            if leg.timer is not None:
+                _cancel_timer(leg)
             leg.timer = self._closing.begin(leg.reset)
 
     def _set_timer(self, leg: Leg, delay_s: float, call: Callable[[], None]) -> None:

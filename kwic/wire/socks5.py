@@ -1,8 +1,8 @@
 """SOCKS 5 (RFC 1928) from both sides, without I/O: what a stream says before its bytes.
 
-The opener sends `open_request(...)` and waits for nothing; `ReplyParser` reads the answer. The acceptor feeds `RequestParser`, sends
-`method_reply()` as soon as `RequestParser.greeted` (a peer that follows the RFC step by step waits for it before it sends the request),
-and `reply(code)` when it knows.
+The opener sends `open_request(...)` and waits for nothing; `ReplyParser` reads the answer. The acceptor asks `whole_request` whether that came in
+one piece, and sends `method_reply()` and `reply(code)` when it knows. Else it feeds `RequestParser`, and sends `method_reply()` as soon as
+`RequestParser.greeted`: a peer that follows the RFC step by step waits for it before it sends the request.
 
 Only "no authentication" is offered and taken: who the peer is was settled by TLS.
 """
@@ -26,6 +26,9 @@ NO_ACCEPTABLE_METHODS = 0xFF
 
 NAME_MAXIMUM_BYTES = 255
 """The longest domain name: its length is one byte (RFC 1928, section 5)."""
+
+REQUEST_MAXIMUM_BYTES = 3 + 4 + 1 + NAME_MAXIMUM_BYTES + 2
+"""The greeting of an opener that runs ahead, and the longest request."""
 
 _REMEMBERED = 1024
 """So many different requests are read and written without looking at their bytes again: clients ask for few names, over and over."""
@@ -191,15 +194,6 @@ class RequestParser:
         :raises SocksError: this is no SOCKS 5, or nothing we serve; its `answer` is to be sent. It begins with the method reply when
             the greeting came with these bytes, so that it is never sent twice.
         """
-        if not self._greeted and not self._buffer and len(data) <= _OPENING_MAXIMUM_BYTES:
-            opening = _opening(bytes(data))
-            if opening is not None:
-                self._greeted = True
-                return opening, b""
-        return self._take(data)
-
-    def _take(self, data: bytes | bytearray | memoryview) -> tuple[Request | None, bytes]:
-        """Add bytes to those that are there, and look whether the request is."""
         self._buffer += data
         self._due = b""
         if not self._greeted and not self._take_greeting():
@@ -252,8 +246,6 @@ class ReplyParser:
         :returns: the reply and the bytes behind it, or None and nothing while it is incomplete.
         :raises SocksError: this is no SOCKS 5, or it wants an authentication that we do not offer.
         """
-        if self._method_accepted and not self._buffer and data == _SUCCEEDED_BYTES:
-            return _SUCCEEDED, b""
         self._buffer += data
         if not self._method_accepted and not self._take_method():
             return None, b""
@@ -339,11 +331,14 @@ def _decode_host(address_type: AddressType, raw: bytes, answer: bytes) -> str:
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _opening(data: bytes) -> Request | None:
-    """What an opener that runs ahead says in one piece; None when these bytes are anything else."""
-    if not data.startswith(_RUNNING_AHEAD):
-        return None
-    wanted, rest = RequestParser()._take(data)  # noqa: SLF001 - the slow way, of which this is a shortcut
+def whole_request(data: bytes) -> Request | None:
+    """What an opener that runs ahead says in one piece.
+
+    :param data: at most `REQUEST_MAXIMUM_BYTES`: it is remembered.
+    :returns: the request; None when these bytes are less than greeting and request, or more.
+    :raises SocksError: as `RequestParser.receive` does.
+    """
+    wanted, rest = RequestParser().receive(data)
     return None if rest else wanted
 
 
@@ -358,8 +353,4 @@ _NO_METHOD = bytes((VERSION, NO_ACCEPTABLE_METHODS))
 _SERVED = frozenset({int(Command.CONNECT), int(Command.BIND)})
 _ADDRESS_SIZES = {int(AddressType.IPV4): 4, int(AddressType.IPV6): 16}
 _REPS = {int(rep): rep for rep in Rep}
-_RUNNING_AHEAD = greeting()
-_OPENING_MAXIMUM_BYTES = len(_RUNNING_AHEAD) + 4 + 1 + NAME_MAXIMUM_BYTES + 2
 _REPLIES = {rep: bytes((VERSION, rep, 0)) + _encode_address(NOWHERE, 0) for rep in Rep}
-_SUCCEEDED = Reply(code=Rep.SUCCEEDED, host=str(NOWHERE), port=0)
-_SUCCEEDED_BYTES = _REPLIES[Rep.SUCCEEDED]

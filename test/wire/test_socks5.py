@@ -10,6 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from kwic.errors import MisuseError
 from kwic.wire.socks5 import (
+    NAME_MAXIMUM_BYTES,
+    REQUEST_MAXIMUM_BYTES,
     AddressType,
     Command,
     Host,
@@ -24,6 +26,7 @@ from kwic.wire.socks5 import (
     open_request,
     reply,
     request,
+    whole_request,
 )
 from test.wire.pair import byte_by_byte
 
@@ -169,6 +172,29 @@ class RequestParserTests(SynchronousTestCase):
                 self.assertLess(len(parser._buffer), 2 + 255 + 5 + 255 + 2 + 30)
         except SocksError as error:
             self.assertTrue(str(error))
+
+
+class WholeRequestTests(SynchronousTestCase):
+    """What an opener that runs ahead says in one piece."""
+
+    @given(st.sampled_from([Command.CONNECT, Command.BIND]), hosts, ports, st.binary(min_size=1, max_size=20))
+    def test_as_the_parser(self, command: Command, host: Host, port: int, more: bytes) -> None:
+        """It is what the parser reads, when it is there and nothing else is; the longest fits."""
+        message = open_request(command, host, port)
+        self.assertLessEqual(len(message), REQUEST_MAXIMUM_BYTES)
+        self.assertEqual(whole_request(message), RequestParser().receive(message)[0])
+        for other in (message + more, *(message[:size] for size in range(len(message)))):
+            self.assertIsNone(whole_request(other))
+
+    def test_the_longest(self) -> None:
+        """A name of 255 bytes fits exactly."""
+        self.assertEqual(len(open_request(Command.CONNECT, "n" * NAME_MAXIMUM_BYTES)), REQUEST_MAXIMUM_BYTES)
+
+    def test_refused(self) -> None:
+        """What the parser refuses is refused, with the same answer."""
+        with self.assertRaises(SocksError) as caught:
+            whole_request(open_request(Command.UDP_ASSOCIATE, "x"))
+        self.assertEqual(caught.exception.answer, method_reply() + reply(Rep.COMMAND_NOT_SUPPORTED))
 
 
 class ReplyParserTests(SynchronousTestCase):
