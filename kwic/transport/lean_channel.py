@@ -27,6 +27,9 @@ from kwic.wire.frames import Bytes, Control, FrameDecoder, FrameError, Opcode, c
 #: Messages from this size on are not copied where it can be helped, and neither are pieces of half of it.
 APART_BYTES = 32_768
 
+#: Where large messages are put together, of all connections: what was sent is of no interest afterwards.
+_SCRATCH = memoryview(bytearray(262_144 + 65_536))
+
 
 class LeanChannel:
     """
@@ -63,8 +66,14 @@ class LeanChannel:
             return
         if self._paused or self._consuming:
             self._waiting.append(bytes(data))
-        else:
-            self._consume(data)
+            return
+        self._consuming = True
+        try:
+            self._look_at(memoryview(data))
+        except FrameError as error:
+            self._fail(error.code, str(error))
+        finally:
+            self._consuming = False
 
     def pause(self) -> None:
         """Deliver nothing until `resume`."""
@@ -74,7 +83,7 @@ class LeanChannel:
         """Deliver what waits, then what comes."""
         self._paused = False
         while self._waiting and not self._paused and not self._consuming:
-            self._consume(self._waiting.popleft())
+            self.receive(self._waiting.popleft())
 
     def stop(self) -> None:
         """Deliver nothing ever again."""
@@ -86,22 +95,22 @@ class LeanChannel:
         """Whether there are bytes that wait for `resume`."""
         return bool(self._waiting)
 
-    def _consume(self, data: bytes) -> None:
-        view, at = memoryview(data), 0
-        self._consuming = True
-        try:
-            while at < len(view) and not self._stopped:
-                if self._paused:
-                    # A copy: what was read may be a view of a buffer that is used again.
-                    self._waiting.appendleft(bytes(view[at:]))
-                    return
-                item, at = self._decoder.next(view, at)
-                if item is not None:
-                    self._take(item)
-        except FrameError as error:
-            self._fail(error.code, str(error))
-        finally:
-            self._consuming = False
+    def _look_at(self, view: memoryview) -> None:
+        """Take what was read, frame by frame."""
+        message = self._decoder.whole(view)
+        if message is not None:
+            if not self._closing:
+                self.user.message_received(message, False)  # type: ignore[arg-type]
+            return
+        at = 0
+        while at < len(view) and not self._stopped:
+            if self._paused:
+                # A copy: what was read may be a view of a buffer that is used again.
+                self._waiting.appendleft(bytes(view[at:]))
+                return
+            item, at = self._decoder.next(view, at)
+            if item is not None:
+                self._take(item)
 
     def _take(self, item: Bytes | Control) -> None:
         if type(item) is not Control:
@@ -160,7 +169,7 @@ class LeanChannel:
         """Write one message whose payload is in pieces; nothing is written for none."""
         pieces = tuple(pieces)
         size = sum(map(len, pieces))
-        if self._closing or not size:
+        if self._closing or self._stopped or not size:
             return
         if size < APART_BYTES or not self._takes_any:
             self._write(Opcode.BINARY, b"".join(pieces))
@@ -172,15 +181,19 @@ class LeanChannel:
             self._send(b"".join((frame_header(Opcode.BINARY, size, None), *pieces)))
 
     def _send_masked(self, size: int, pieces: Iterable[Any]) -> None:
-        """Put a large message together and mask it where it is: no copy but the one."""
+        """Put a large message together and mask it where it is: no copy but the one, and no memory for each."""
         assert self._keys is not None
         key = self._keys.next()
-        frame = bytearray(frame_header(Opcode.BINARY, size, key))
-        at = len(frame)
+        header = frame_header(Opcode.BINARY, size, key)
+        begin = at = len(header)
+        frame = _SCRATCH if begin + size <= len(_SCRATCH) else memoryview(bytearray(begin + size))
+        frame[:at] = header
         for piece in pieces:
-            frame += piece
-        mask_in_place(memoryview(frame)[at:], key)
-        self._send(frame)
+            end = at + len(piece)
+            frame[at:end] = piece
+            at = end
+        mask_in_place(frame[begin:at], key)
+        self._send(frame[:at])
 
     def send_ping(self) -> None:
         """Write a Ping."""

@@ -4,7 +4,8 @@ Turns of the reactor without a log context for each event, in which nobody who i
 Twisted serves every event within a context that names its connection, for lines of its old log. Ours names connections itself, and the context costs more than
 a small step of a relay. And it serves all that happened before it looks again: where a thousand peers are cut at one moment and come back, that takes seconds.
 Ends of connections, and whatever says of itself that it is `patient` – a connection that shakes hands – are served last, for `PATIENT_S` in each turn; the
-others of them are found again in the next one. `lighten` has an epoll reactor serve its events without it, in the same way otherwise; where the reactor is another one than this
+others of them are found again in the next one. And it looks for timers and calls from threads in a dozen of steps before each turn; here a turn follows the
+other until there are some. `lighten` has an epoll reactor serve its events without it, in the same way otherwise; where the reactor is another one than this
 file knows, it goes on as it is.
 """
 
@@ -25,9 +26,19 @@ PATIENT_S = 0.010
 
 #: The methods that are used, with their parameters as this file knows them.
 _KNOWN = {
+    "runUntilCurrent": ["self"],
+    "timeout": ["self"],
     "doPoll": ["self", "timeout"],
     "_doReadOrWrite": ["self", "selectable", "fd", "event"],
     "_disconnectSelectable": ["self", "selectable", "why", "isRead", "faildict"],
+}
+#: What tells whether Twisted's own loop has something to do.
+_KNOWN_STATE = {
+    "_newTimedCalls": list,
+    "_pendingTimedCalls": list,
+    "threadCallQueue": list,
+    "_justStopped": bool,
+    "running": bool,
 }
 
 
@@ -44,6 +55,7 @@ def fits(reactor: Any) -> bool:
         and isinstance(getattr(reactor, "_POLL_IN", None), int)
         and isinstance(getattr(reactor, "_POLL_DISCONNECTED", None), int)
         and hasattr(getattr(reactor, "_poller", None), "poll")
+        and all(isinstance(getattr(reactor, name, None), kind) for name, kind in _KNOWN_STATE.items())
     )
 
 
@@ -60,9 +72,11 @@ def lighten(reactor: Any) -> bool:
     serve, disconnect = reactor._doReadOrWrite, reactor._disconnectSelectable  # noqa: SLF001
     readable = reactor._POLL_IN  # noqa: SLF001
     over = reactor._POLL_DISCONNECTED  # noqa: SLF001
+    seconds = reactor.seconds
     ends = _Ends()
 
-    def iterate(timeout: float | None) -> None:
+    def turn(timeout: float | None) -> None:
+        """Serve what has happened, once something has."""
         if ends.calls:
             # Put off by a timer: these must not wait for the poll.
             ends.run()
@@ -90,6 +104,23 @@ def lighten(reactor: Any) -> bool:
             _serve_patient(patient, selectables, serve)
         if ends.calls:
             ends.run()
+
+    def iterate(timeout: float | None) -> None:
+        """Turn until there is something for Twisted's own loop to do: a timer that is due or new, a call from a thread, a stop."""
+        turn(timeout)
+        while timeout != 0:
+            if reactor._newTimedCalls or reactor.threadCallQueue or reactor._justStopped:  # noqa: SLF001
+                return
+            if not reactor.running:
+                return
+            timers = reactor._pendingTimedCalls  # noqa: SLF001
+            if timers:
+                timeout = timers[0].time - seconds()
+                if timeout <= 0:
+                    return
+            elif timeout is not None:
+                return
+            turn(timeout)
 
     reactor.doIteration = iterate
     reactor.at_end_of_turn = ends.calls.append

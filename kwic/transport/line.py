@@ -38,10 +38,14 @@ class Line:
     :param transport: TCP, or whatever runs on it; what it is registered with is paused and resumed as usual.
     """
 
-    __slots__ = ("_connection", "_portions", "_since_asked", "_socket")
+    __slots__ = ("_connection", "_portions", "_since_asked", "_socket", "is_slow", "message_bytes")
 
     def __init__(self, transport: Any) -> None:
         self._portions = WHOLE
+        #: What one message may carry now.
+        self.message_bytes = WHOLE.message_bytes
+        #: Whether what stands in front in a message waits noticeably for what stands behind it: a message is read as a whole.
+        self.is_slow = False
         self._since_asked = 0
         self._connection = connection_below(transport)
         self._socket: Any = None
@@ -51,20 +55,10 @@ class Line:
         self._socket = found
         self._ask()
 
-    @property
-    def message_bytes(self) -> int:
-        """What one message may carry now."""
-        return self._portions.message_bytes
-
-    @property
-    def is_slow(self) -> bool:
-        """Whether what stands in front in a message waits noticeably for what stands behind it: a message is read as a whole."""
-        return not self._portions.is_whole
-
     def gave(self, size: int) -> None:
         """A message was written: see whether it may be followed by another one, and have the tunnel paused otherwise."""
         self._since_asked += size
-        if self._socket is None or (self._since_asked < ASK_BYTES and self._portions.is_whole):
+        if (self._since_asked < ASK_BYTES and not self.is_slow) or self._socket is None:
             return
         info = self._ask()
         if info is not None and self.is_slow and 2 * info.unsent_bytes >= self._portions.unsent_bytes:
@@ -82,6 +76,8 @@ class Line:
             self._socket = None
             return None
         self._portions = wanted
+        self.message_bytes = wanted.message_bytes
+        self.is_slow = not wanted.is_whole
         if hasattr(self._connection, "high_bytes"):
             # On a slow one what the kernel does not take is all that may wait here: whatever comes behind can still be put in another order.
             self._connection.high_bytes = 0 if self.is_slow else None

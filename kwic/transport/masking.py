@@ -79,8 +79,13 @@ def unmask(data: Bytes, key: bytes) -> Bytes:
 
     :param data: a view that can be written to is used for the result, too: whoever gave it wants it no more.
     """
-    if NATIVE is not None and type(data) is memoryview and not data.readonly:
-        mask_in_place(data, key)
+    if (
+        len(data) > INTEGER_MAXIMUM_BYTES
+        and NATIVE is not None
+        and type(data) is memoryview
+        and not data.readonly
+    ):
+        NATIVE(data, key)
         return data
     return mask(data, key)
 

@@ -128,13 +128,19 @@ class Stream:
 
     # -- ITransport ---------------------------------------------------------------------------------------------------------
 
-    def write(self, data: bytes) -> None:
-        """Queue bytes; they leave when credit and link allow."""
+    def write(self, data: bytes | memoryview) -> None:
+        """
+        Send bytes at once where nothing waits before them; else queue them, and they leave when credit and link allow.
+
+        :param data: may be a view of bytes that change afterwards.
+        """
         if not data or self._outbound is not Outbound.OPEN:
             return
         if self._queue is None:
+            if self.tunnel.send_alone(self.number, data):
+                return
             self._queue = deque()
-        self._queue.append(data)
+        self._queue.append(data if type(data) is bytes else bytes(data))
         self.queued_bytes += len(data)
         self.tunnel.wants_to_send(self)
         # What left at once needs no pause: that would be two system calls for nothing.
@@ -143,13 +149,7 @@ class Stream:
             if self._streaming:
                 self._producer.pauseProducing()
 
-    def send_now(self, data: bytes | memoryview) -> None:
-        """
-        Queue bytes, as `write` does.
-
-        :param data: may be a view of bytes that change afterwards.
-        """
-        self.write(data if type(data) is bytes else bytes(data))
+    send_now = write
 
     def writeSequence(self, data: Iterable[bytes]) -> None:
         """Queue several pieces."""
@@ -235,8 +235,11 @@ class Stream:
         elif self._paused or self._held:
             self._hold(data)
         else:
-            self._deliver(data)
-            self._return_credit()
+            self._owed_bytes += len(data)
+            protocol: Any = self.protocol
+            protocol.dataReceived(data if self._takes_views else bytes(data))
+            if self._owed_bytes >= RETURN_BYTES:
+                self._return_credit()
 
     def finished(self) -> None:
         """The peer's end of stream arrived."""

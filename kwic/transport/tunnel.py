@@ -132,6 +132,7 @@ class Tunnel(Protocol):
         self._at_end_of_turn = end_of_turn(clock)
         #: The link sends a sequence as one message, for which it pays to wait for the end of the turn.
         self.transport_gathers = False
+        self._send_pieces: Callable[[Iterable[Any]], object] = tuple
         self._busy = False
         #: To be closed once what is being sent is out: the end of the last stream, for one.
         self._closing = False
@@ -232,6 +233,34 @@ class Tunnel(Protocol):
 
     # -- called by the streams ----------------------------------------------------------------------------------------------
 
+    def send_alone(self, number: int, data: bytes | memoryview) -> bool:
+        """
+        Send the bytes of one stream past the queues, while nothing waits in them: interactive bytes meet that, and bulk where the line is fast.
+
+        :param number: the stream's; nothing of it may wait.
+        :param data: may be a view of bytes that change afterwards.
+        :returns: whether they are on their way; they have to be queued otherwise.
+        """
+        size = len(data)
+        if (
+            self._busy
+            or self._blocked
+            or (self._corked and size <= FIRST_BYTES)
+            or self._first
+            or self._ready
+            or size > self._line.message_bytes
+            or not self.up
+        ):
+            return False
+        header = self.session.begin_frame(number, size)
+        if header is None:
+            return False
+        if self.transport_gathers and not self._corked:
+            self._cork()
+        self._send_pieces((header, data))
+        self._line.gave(size)
+        return True
+
     def wants_to_send(self, stream: Stream) -> None:
         """A stream has bytes or an end to send."""
         if stream not in self._waiting:
@@ -281,10 +310,14 @@ class Tunnel(Protocol):
         """
         if self._busy or self._corked or not self.up or not self._has_something:
             return
-        if self.transport_gathers:
+        self._cork()
+        self._send_ready()
+
+    def _cork(self) -> None:
+        """What is small and follows in this turn leaves together at its end."""
+        if self.transport_gathers and not self._corked:
             self._corked = True
             self._at_end_of_turn(self._uncork)
-        self._send_ready()
 
     def _uncork(self) -> None:
         self._corked = False
@@ -292,9 +325,9 @@ class Tunnel(Protocol):
             self._send_ready()
 
     @property
-    def _has_something(self) -> bool:
+    def _has_something(self) -> object:
         """Whether there are bytes to send, or a goodbye."""
-        return bool(self._ready or self._first) or self._closing or self.session.has_output
+        return bool(self._ready or self._first) or self._closing or self.session.output_bytes
 
     def _send_ready(self) -> None:
         self._busy = True
@@ -305,19 +338,13 @@ class Tunnel(Protocol):
                 chunks = self.session.take_output()
                 if not chunks:
                     break
-                self._write(chunks, size)
+                self._send_pieces(chunks)
+                self._line.gave(size)
         finally:
             self._busy = False
         if self._closing:
             self._closing = False
             self.close()
-
-    def _write(self, chunks: list[Any], size: int) -> None:
-        if self.transport_gathers:
-            self.transport.writeSequence(chunks)
-        else:
-            self.transport.write(b"".join(chunks))
-        self._line.gave(size)
 
     def _fill(self) -> None:
         """Let the streams put one message's worth into the session, a turn each."""
@@ -405,7 +432,9 @@ class Tunnel(Protocol):
         self.up = True
         self.up_since_s = self._last_received_s = self.clock.seconds()
         self._liveness = Liveness(self._timing, self.up_since_s)
-        self.transport_gathers = getattr(self.transport, "gathers", False)
+        send_pieces = getattr(self.transport, "send_pieces", None)
+        self.transport_gathers = send_pieces is not None
+        self._send_pieces = send_pieces or self.transport.writeSequence
         self._line = Line(self.transport)
         self.transport.registerProducer(self, True)
         self.ping()
@@ -418,12 +447,14 @@ class Tunnel(Protocol):
         self.bytes_in += len(data)
         self._busy, was_busy = True, self._busy
         try:
-            self._dispatch(self.session.receive(data))
+            for event in self.session.receive(data):
+                self._handlers[type(event)](self, event)
         except ProtocolError as error:
             self._broken(error)
         finally:
             self._busy = was_busy
-        self.flush()
+        if self._ready or self._first or self._closing or self.session.output_bytes:
+            self.flush()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The link is gone, and all streams with it."""
@@ -465,10 +496,6 @@ class Tunnel(Protocol):
             self.abort("closed after a protocol error")
 
     # -- events -------------------------------------------------------------------------------------------------------------
-
-    def _dispatch(self, events: Iterable[wire.Event]) -> None:
-        for event in events:
-            self._handlers[type(event)](self, event)
 
     def _opened(self, event: wire.StreamOpened) -> None:
         stream = Stream(self, event.stream)

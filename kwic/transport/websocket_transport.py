@@ -145,9 +145,8 @@ class WebSocketTransport:
         self._channel = channel
         self._gate = _Gate(channel)
         self._write_limit_bytes = min(message_limit_bytes or MAXIMUM_MESSAGE_BYTES, MAXIMUM_MESSAGE_BYTES)
-        #: A channel for tunnels takes a message in pieces; those who write here keep it within the limit.
-        self._send_pieces = getattr(channel, "send_pieces", None)
-        self.gathers = self._send_pieces is not None
+        #: Sends one message that is given in pieces, where the channel is one for tunnels; None elsewhere. Who calls keeps it within the limit.
+        self.send_pieces = getattr(channel, "send_pieces", None)
         self._state = _State.OPEN
         self._paused = False
         self._carrier_lost = False
@@ -231,10 +230,7 @@ class WebSocketTransport:
 
     def writeSequence(self, iovec: Iterable[bytes]) -> None:
         """Send several chunks as one message."""
-        if self._send_pieces is not None and self._state is _State.OPEN:
-            self._send_pieces(iovec)
-        else:
-            self.write(b"".join(iovec))
+        self.write(b"".join(iovec))
 
     def write_text(self, data: bytes) -> None:
         """Send one text message.

@@ -14,26 +14,30 @@ from typing import Any
 
 from OpenSSL import SSL
 from twisted.internet.interfaces import IProtocolFactory, IReactorTime
+from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
-from twisted.protocols.policies import ProtocolWrapper
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 
 from kwic.transport.direct_send import sender
 from kwic.transport.leg import READ_BYTES
-from kwic.transport.openssl_handles import BUFFER_BYTES, HANDLES, Handles
+from kwic.transport.openssl_handles import BUFFER_BYTES, HANDLES, WANTS_MORE, Handles, Records
 
 #: A TLS record holds at most so much (RFC 8446 5.1).
 RECORD_BYTES = 16_384
 #: The methods that are replaced, and those that are called, with their parameters as this file knows them.
 _KNOWN = {
     "dataReceived": ["self", "bytes"],
+    "_checkHandshakeStatus": ["self"],
     "_write": ["self", "bytes"],
     "_flushSendBIO": ["self"],
     "_flushReceiveBIO": ["self"],
     "_bufferedWrite": ["self", "octets"],
     "_shutdownTLS": ["self"],
     "_tlsShutdownFinished": ["self", "reason"],
+    "connectionLost": ["self", "reason"],
+    "abortConnection": ["self"],
+    "write": ["self", "bytes"],
 }
 
 
@@ -59,21 +63,39 @@ class WholeTls(TLSMemoryBIOProtocol):
     _lostTLSConnection: bool
     _handshakeDone: bool
     _appSendBuffer: list[bytes]
-    _held = False
-    """More is to be encrypted before anything is sent."""
+    _records: Records | None = None
+    #: The same from the end of the handshake to whatever ends the connection: one look for what Twisted keeps in four names, as each costs much here.
+    _open: Records | None = None
 
     def makeConnection(self, transport: Any) -> None:
         """Read large pieces from the socket."""
         if hasattr(transport, "bufferSize"):
             transport.bufferSize = READ_BYTES
         self._send = sender(transport)
-        self._handles = self.factory.handles
         super().makeConnection(transport)
+
+    def _checkHandshakeStatus(self) -> None:
+        if self._records is None and self.factory.handles is not None:
+            self._records = self.factory.handles.of(self._tlsConnection, self._send)
+        super()._checkHandshakeStatus()
+        if self._handshakeDone and not (self._aborted or self._lostTLSConnection):
+            self._open = self._records
 
     def write(self, data: Any) -> None:
         """Encrypt and send; dropped after `loseConnection`, as Twisted's does."""
-        if not self.disconnecting or self._producer is not None:
-            self._write(data)
+        records = self._open
+        if records is None or self.disconnecting or not data:
+            super().write(data)
+            return
+        try:
+            sent = records.write(data)
+        except SSL.Error as error:
+            self._not_taken(data, error)
+            return
+        records.flush()
+        if sent < len(data):
+            # Only where the context was not told to take all at once (see `tls_context`).
+            self._write(memoryview(data)[sent:])
 
     def write_pieces(self, pieces: Iterable[Any]) -> None:
         """
@@ -81,87 +103,115 @@ class WholeTls(TLSMemoryBIOProtocol):
 
         :param pieces: bytes of any kind, none of them empty.
         """
-        if self.disconnecting and self._producer is None:
+        records = self._open
+        if records is None or self.disconnecting:
+            super().write(b"".join(pieces))
             return
-        self._held = True
-        try:
-            for piece in pieces:
-                self._write(piece)
-        finally:
-            self._held = False
-        self._flushSendBIO()
+        for piece in pieces:
+            left = piece
+            while len(left):
+                try:
+                    left = memoryview(left)[records.write(left) :]
+                except SSL.Error as error:
+                    self._not_taken(left, error)
+                    break
+        records.flush()
 
     def _write(self, data: Any) -> None:
         left = data
         while len(left) and not self._lostTLSConnection:
+            records = self._records
             try:
-                sent = self._send_plain(left)
-            except SSL.WantReadError:
-                self._bufferedWrite(bytes(left))
-                return
-            except SSL.Error:
-                self._tlsShutdownFinished(Failure())
+                sent = self._tlsConnection.send(left) if records is None else records.write(left)
+            except SSL.Error as error:
+                self._not_taken(left, error)
                 return
             self._flushSendBIO()
-            if sent == len(left):
-                return
-            # Only where the context was not told to take all at once (see `tls_context`).
             left = memoryview(left)[sent:]
 
-    def _send_plain(self, data: Any) -> int:
-        if self._handles is not None:
-            return self._handles.write(self._tlsConnection, data)
-        sent: int = self._tlsConnection.send(data)
-        return sent
+    def _not_taken(self, data: Any, error: SSL.Error) -> None:
+        """OpenSSL does not take bytes: yet, or any more."""
+        if isinstance(error, SSL.WantReadError):
+            self._bufferedWrite(bytes(data))
+        else:
+            self._tlsShutdownFinished(Failure(error))
+
+    def _tlsShutdownFinished(self, reason: Any) -> None:
+        self._open = None
+        super()._tlsShutdownFinished(reason)
+
+    def abortConnection(self) -> None:
+        """Close at once, and deliver nothing more."""
+        self._open = None
+        super().abortConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The connection below is gone."""
+        self._open = None
+        super().connectionLost(reason)
+        # They have the connection, and that has us.
+        self._records = None
 
     def dataReceived(self, data: bytes) -> None:
         """Decrypt and deliver."""
-        if self._handles is None or not self._handshakeDone or self._appSendBuffer:
+        records = self._open
+        if records is None or self._appSendBuffer:
             super().dataReceived(data)
-        else:
-            self._handles.feed(self._tlsConnection, data)
-            self._flushReceiveBIO()
+            return
+        plain, error = records.receive(data)
+        if error is not WANTS_MORE:
+            self._received(plain, error)
+            return
+        if plain:
+            protocol: Any = self.wrappedProtocol
+            protocol.dataReceived(plain if getattr(protocol, "takes_views", False) else bytes(plain))
+        records.flush()
 
     def _flushSendBIO(self) -> None:
         """Hand on what OpenSSL wants to send, until it has no more."""
-        while not self._held:
-            piece = self._read_out()
-            if piece:
-                self._send(piece)
-            if len(piece) < BUFFER_BYTES:
-                return
-
-    def _read_out(self) -> Any:
-        if self._handles is not None:
-            return self._handles.read_out(self._tlsConnection)
+        if self._records is not None:
+            self._records.flush()
+            return
         try:
-            return self._tlsConnection.bio_read(BUFFER_BYTES)
+            while True:
+                self._send(self._tlsConnection.bio_read(BUFFER_BYTES))
         except SSL.WantReadError:
-            return b""
+            return
 
     def _flushReceiveBIO(self) -> None:
         if not self._lostTLSConnection:
-            plain, error = self._read_plain()
-            while error is None:
-                self._deliver(plain)
-                if self._lostTLSConnection:
-                    return
-                plain, error = self._read_plain()
+            self._received(*self._read_plain())
+        elif self._tlsConnection is not None:
+            self._flushSendBIO()
+
+    def _received(self, plain: Any, error: SSL.Error | None) -> None:
+        """
+        Deliver what was read, and what there still is to read.
+
+        :param plain: what was read.
+        :param error: why there is no more; None when there may be.
+        """
+        while error is None:
             self._deliver(plain)
-            if not isinstance(error, SSL.WantReadError) and not self._lostTLSConnection:
-                self._ended(error)
+            if self._lostTLSConnection:
+                return
+            plain, error = self._read_plain()
+        if plain:
+            self._deliver(plain)
+        if not isinstance(error, SSL.WantReadError) and not self._lostTLSConnection:
+            self._ended(error)
         if self._tlsConnection is not None:
             self._flushSendBIO()
 
     def _deliver(self, plain: Any) -> None:
-        if plain and not self._aborted:
-            wanted = plain if getattr(self.wrappedProtocol, "takes_views", False) else bytes(plain)
-            ProtocolWrapper.dataReceived(self, wanted)
+        if not self._aborted:
+            protocol: Any = self.wrappedProtocol
+            protocol.dataReceived(plain if getattr(protocol, "takes_views", False) else bytes(plain))
 
     def _read_plain(self) -> tuple[Any, SSL.Error | None]:
         """All that was received, and why there is no more; None when there may be."""
-        if self._handles is not None:
-            return self._handles.read_plain(self._tlsConnection)
+        if self._records is not None:
+            return self._records.read()
         pieces: list[bytes] = []
         try:
             while True:

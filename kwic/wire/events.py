@@ -1,11 +1,14 @@
-"""What a session tells its owner: one frozen dataclass for each thing that can happen."""
+"""What a session tells its owner: one dataclass for each thing that can happen.
+
+Nobody changes one. They are not frozen all the same: making a frozen one costs twice as much, and there is one for each frame.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(slots=True)
 class StreamOpened:
     """The peer opened a stream; it is acknowledged already, and its first bytes may follow."""
 
@@ -13,7 +16,7 @@ class StreamOpened:
     """Its number."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(slots=True)
 class StreamAcknowledged:
     """The peer has taken up a stream that we opened: it is alive and will answer."""
 
@@ -21,7 +24,7 @@ class StreamAcknowledged:
     """Its number."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(slots=True)
 class DataReceived:
     """Bytes of a stream, in order; a frame may come as several of these."""
 
@@ -32,7 +35,7 @@ class DataReceived:
     """The bytes. A view is one of what was given to `receive`: it is valid as long as the owner leaves that unchanged."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(slots=True)
 class CreditGranted:
     """The peer lets us send more on a stream."""
 
@@ -43,7 +46,7 @@ class CreditGranted:
     """What may be sent now, in sum, in bytes."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(slots=True)
 class StreamFinished:
     """The peer will send no more on a stream; our direction goes on."""
 
@@ -51,7 +54,7 @@ class StreamFinished:
     """Its number."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(slots=True)
 class StreamReset:
     """The peer gave up a stream, or refused to open it: both directions are over."""
 
@@ -59,7 +62,7 @@ class StreamReset:
     """Its number."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(slots=True)
 class PongReceived:
     """The peer answered a ping of ours."""
 
@@ -67,7 +70,7 @@ class PongReceived:
     """What `ping` returned."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(slots=True)
 class WentAway:
     """The peer wants no new streams; those that are open run on."""
 

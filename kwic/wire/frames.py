@@ -26,6 +26,8 @@ _LONG_MAXIMUM = (1 << 63) - 1
 _FIN, _RESERVED, _OPCODE, _MASKED, _LENGTH = 0x80, 0x70, 0x0F, 0x80, 0x7F
 _LENGTH_16 = struct.Struct("!H")
 _LENGTH_64 = struct.Struct("!Q")
+_HEADER_16 = struct.Struct("!BBH")
+_HEADER_64 = struct.Struct("!BBQ")
 
 Bytes = bytes | bytearray | memoryview
 
@@ -88,9 +90,9 @@ def frame_header(opcode: Opcode, size: int, key: bytes | None) -> bytes:
     if size <= _SHORT:
         header = bytes((first, masked | size))
     elif size <= _MEDIUM_MAXIMUM:
-        header = bytes((first, masked | _MEDIUM)) + _LENGTH_16.pack(size)
+        header = _HEADER_16.pack(first, masked | _MEDIUM, size)
     else:
-        header = bytes((first, masked | _LONG)) + _LENGTH_64.pack(size)
+        header = _HEADER_64.pack(first, masked | _LONG, size)
     return header if key is None else header + key
 
 
@@ -112,6 +114,30 @@ class FrameDecoder:
         self._in_message = False
         self._control: Opcode | None = None
         self._payload = bytearray()
+
+    def whole(self, view: memoryview) -> Bytes | None:
+        """The payload of a message that is just what was received: most small ones are.
+
+        :param view: all that was received (of format B).
+        :returns: the payload, which may be a part of the view. None where these bytes are anything else: `next` is to look at them then.
+        :raises FrameError: a rule was broken; nothing more is to be given then.
+        """
+        size = len(view)
+        if (
+            size < _HEADER_MAXIMUM_BYTES
+            or view[0] != _MESSAGE
+            or self._left
+            or self._header
+            or self._in_message
+        ):
+            return None
+        second = view[1]
+        start = _HEADER_BYTES[second]
+        if (second >= _MASKED) is not self._masked or start + _payload_size(view) != size:
+            return None
+        if not self._masked:
+            return view[start:]
+        return self._mask(view[start:], bytes(view[start - KEY_BYTES : start]))
 
     def next(self, view: memoryview, at: int) -> tuple[Bytes | Control | None, int]:
         """Look for the next item.
@@ -197,7 +223,7 @@ class FrameDecoder:
         return control
 
 
-def _payload_size(header: bytes) -> int:
+def _payload_size(header: bytes | memoryview) -> int:
     """The length of the payload, which must be written as short as it can be."""
     length = header[1] & _LENGTH
     if length <= _SHORT:
@@ -214,6 +240,8 @@ def _payload_size(header: bytes) -> int:
 
 
 # looked up for every frame
+_MESSAGE = _FIN | Opcode.BINARY
+_HEADER_MAXIMUM_BYTES = 2 + _LENGTH_64.size + KEY_BYTES
 _CONTINUATION, _TEXT, _CLOSE = Opcode.CONTINUATION, Opcode.TEXT, Opcode.CLOSE
 _HEADER_BYTES = tuple(
     2 + {_MEDIUM: 2, _LONG: 8}.get(second & _LENGTH, 0) + (KEY_BYTES if second & _MASKED else 0)

@@ -32,12 +32,13 @@ from kwic.wire.events import (
     WentAway,
 )
 from kwic.wire.limits import SKIPPED_MAXIMUM, Limits
-from kwic.wire.stream_state import Stream, StreamInput, StreamState
+from kwic.wire.stream_state import SENT_BY_US, SENT_TO_US, Stream, StreamInput, StreamState
 from kwic.wire.window import ReceiveWindow
 from kwic.wire.yamux import (
     FRAME_WRITTEN_MAXIMUM_BYTES,
     HEADER,
     INITIAL_WINDOW_BYTES,
+    PLAIN,
     STREAM_MAXIMUM,
     Flag,
     FloodError,
@@ -49,6 +50,7 @@ from kwic.wire.yamux import (
     Payload,
     YamuxError,
     header,
+    piece_of,
 )
 
 
@@ -86,7 +88,8 @@ class Session:
         self._reader = FrameReader(self._limits.frame_maximum_bytes)
         self._streams: dict[int, Stream] = {}
         self._output: list[bytes | bytearray | memoryview] = []
-        self._output_bytes = 0
+        #: How much there is to write.
+        self.output_bytes = 0
         self._answers = 0
         self._next_own = 1 if dialer else 2
         self._parity = self._next_own % 2
@@ -137,20 +140,10 @@ class Session:
         """Whether all stream numbers are used up: 2³¹ opens; only a new session helps."""
         return self._next_own > STREAM_MAXIMUM
 
-    @property
-    def has_output(self) -> bool:
-        """Whether there is something to write."""
-        return bool(self._output)
-
-    @property
-    def output_bytes(self) -> int:
-        """How much there is to write."""
-        return self._output_bytes
-
     def credit(self, stream: int) -> int:
         """What may be sent on a stream now, in bytes; 0 when it is over, finished, or never was."""
         entry = self._streams.get(stream)
-        if entry is None or not entry.may(StreamInput.SEND_DATA):
+        if entry is None or entry.state not in SENT_BY_US:
             return 0
         return entry.credit.available
 
@@ -198,6 +191,27 @@ class Session:
         view = memoryview(data)
         for start in range(0, size, FRAME_WRITTEN_MAXIMUM_BYTES):
             self._write_data(stream, view[start : start + FRAME_WRITTEN_MAXIMUM_BYTES])
+
+    def begin_frame(self, stream: int, size: int) -> bytes | None:
+        """Send bytes that the owner writes itself, at once: the quick way of `send` while there is nothing else to write.
+
+        :param stream: where.
+        :param size: how many bytes; at least one.
+        :returns: the header; the bytes follow right behind it, before anything else. None where `send` has to be used: there is something to write
+            first, it is more than one frame, or more than `credit` allows.
+        """
+        entry = self._streams.get(stream)
+        if (
+            self.output_bytes
+            or entry is None
+            or entry.state not in SENT_BY_US
+            or size > entry.credit.available
+            or size > FRAME_WRITTEN_MAXIMUM_BYTES
+        ):
+            return None
+        entry.credit.available -= size
+        self.counters.payload_bytes_sent += size
+        return PLAIN.pack(0, stream, size)
 
     def finish(self, stream: int) -> None:
         """Say that no more bytes follow on a stream; the other direction goes on. Nothing happens when the stream is over.
@@ -282,7 +296,7 @@ class Session:
         """
         output = self._output
         self._output = []
-        self._output_bytes = 0
+        self.output_bytes = 0
         self._answers = 0
         self._unacknowledged_peer = 0
         return output
@@ -295,14 +309,20 @@ class Session:
         :raises YamuxError: the peer broke a rule. The session is dead then; its output ends with a GO_AWAY that says so.
         """
         events: list[Event] = []
-        if self.dead:
+        if self._state is SessionState.DEAD:
             return events
+        view, at = memoryview(data), 0
+        reader = self._reader
         try:
-            for item in self._reader.receive(data):
-                if isinstance(item, Payload):
-                    self._on_payload(item, events)
-                else:
-                    self._on_frame(item, events)
+            while at < len(view):
+                if reader.is_between:
+                    at = self._take_plain(view, at, events)
+                if at < len(view):
+                    item, at = reader.next(view, at)
+                    if type(item) is Frame:
+                        self._on_frame(item, events)
+                    elif type(item) is Payload:
+                        self._on_payload(item, events)
         except YamuxError as error:
             self.go_away(error.go_away)
             self.abandon()
@@ -310,6 +330,31 @@ class Session:
         return events
 
     # -- frames that came in
+
+    def _take_plain(self, view: memoryview, at: int, events: list[Event]) -> int:
+        """Whole DATA frames without flags, of streams that may send: nearly all that comes. Anything else is left for a closer look.
+
+        :returns: where that begins; the end when there is nothing else.
+        """
+        end = len(view)
+        while end - at > HEADER.size:
+            kind, number, size = PLAIN.unpack_from(view, at)
+            start = at + HEADER.size
+            stop = start + size
+            entry = self._streams.get(number)
+            if (
+                kind
+                or stop > end
+                or entry is None
+                or entry.state not in SENT_TO_US
+                or not 0 < size <= self._limits.frame_maximum_bytes
+            ):
+                break
+            entry.window.received(size)
+            self.counters.payload_bytes_received += size
+            events.append(DataReceived(number, piece_of(view, start, stop)))
+            at = stop
+        return at
 
     def _on_frame(self, frame: Frame, events: list[Event]) -> None:
         """One header."""
@@ -324,7 +369,7 @@ class Session:
             self._on_ping(frame, events)
         elif kind is FrameType.GO_AWAY:
             self._peer_went_away = True
-            events.append(WentAway(code=frame.length))
+            events.append(WentAway(frame.length))
         else:
             self._on_stream_frame(frame, events)
 
@@ -334,7 +379,7 @@ class Session:
             self._answer(header(FrameType.PING, Flag.ACK, 0, frame.length))
         elif frame.length in self._pings:
             self._pings.discard(frame.length)
-            events.append(PongReceived(value=frame.length))
+            events.append(PongReceived(frame.length))
 
     def _on_stream_frame(self, frame: Frame, events: list[Event]) -> None:
         """DATA or WINDOW_UPDATE: flags that begin, then what it carries, then flags that end."""
@@ -351,7 +396,7 @@ class Session:
             self._on_acknowledgement(entry, frame, events)
         if flags & _RST:
             entry.apply(StreamInput.RECEIVE_RST)
-            events.append(StreamReset(stream=stream))
+            events.append(StreamReset(stream))
             self._forget_if_closed(entry)
             return
         if frame.kind is _DATA:
@@ -372,14 +417,14 @@ class Session:
             entry.apply(StreamInput.RECEIVE_ACK)
             if first:
                 self._unacknowledged.discard(frame.stream)
-                events.append(StreamAcknowledged(stream=frame.stream))
+                events.append(StreamAcknowledged(frame.stream))
 
     def _on_credit(self, entry: Stream, nbytes: int, events: list[Event]) -> None:
         """The peer lets us send more."""
         entry.apply(StreamInput.RECEIVE_CREDIT)
         entry.credit.grant(nbytes)
-        if entry.may(StreamInput.SEND_DATA):
-            events.append(CreditGranted(stream=entry.number, credit=entry.credit.available))
+        if entry.state in SENT_BY_US:
+            events.append(CreditGranted(entry.number, entry.credit.available))
 
     def _on_payload(self, payload: Payload, events: list[Event]) -> None:
         """A piece of the payload of the DATA frame that came last."""
@@ -387,7 +432,7 @@ class Session:
         if entry is None:
             return
         self.counters.payload_bytes_received += len(payload.data)
-        events.append(DataReceived(stream=entry.number, data=payload.data))
+        events.append(DataReceived(entry.number, payload.data))
         if payload.last and self._payload_finishes:
             self._on_fin(entry, events)
 
@@ -407,12 +452,12 @@ class Session:
         self._unacknowledged_peer += 1
         self.counters.streams_accepted += 1
         self._answer(header(FrameType.WINDOW_UPDATE, Flag.ACK, number, 0))
-        events.append(StreamOpened(stream=number))
+        events.append(StreamOpened(number))
 
     def _on_fin(self, entry: Stream, events: list[Event]) -> None:
         """The peer has said all that it will."""
         entry.apply(StreamInput.RECEIVE_FIN)
-        events.append(StreamFinished(stream=entry.number))
+        events.append(StreamFinished(entry.number))
         self._forget_if_closed(entry)
 
     def _on_late(self, frame: Frame) -> None:
@@ -473,14 +518,14 @@ class Session:
     def _write(self, chunk: bytes | bytearray | memoryview) -> None:
         """Queue bytes."""
         self._output.append(chunk)
-        self._output_bytes += len(chunk)
+        self.output_bytes += len(chunk)
 
     def _write_data(self, stream: int, data: bytes | bytearray | memoryview) -> None:
         """Queue one DATA frame."""
         size = len(data)
         self._output.append(header(_DATA, _NONE, stream, size))
         self._output.append(data)
-        self._output_bytes += HEADER.size + size
+        self.output_bytes += HEADER.size + size
 
     def _answer(self, chunk: bytes) -> None:
         """Queue a frame that the peer made us send."""

@@ -100,6 +100,19 @@ TRANSITIONS: dict[tuple[StreamState, StreamInput], StreamState] = {
 }
 
 
+def _where_nothing_changes(happening: StreamInput) -> frozenset[StreamState]:
+    return frozenset(
+        state for (state, what), following in TRANSITIONS.items() if what is happening and following is state
+    )
+
+
+SENT_BY_US = _where_nothing_changes(StreamInput.SEND_DATA)
+"""The states in which we may send payload; they stay as they are then, so that there is nothing to apply."""
+
+SENT_TO_US = _where_nothing_changes(StreamInput.RECEIVE_DATA)
+"""The states in which the peer may send payload, and which stay as they are then."""
+
+
 class Stream:
     """What a session knows of one stream.
 

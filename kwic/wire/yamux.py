@@ -21,6 +21,9 @@ VERSION = 0
 HEADER = struct.Struct("!BBHLL")
 """version(8) type(8) flags(16) stream(32) length(32), big-endian: the specification's "Framing"."""
 
+PLAIN = struct.Struct("!LLL")
+"""The same 12 bytes of a DATA frame without flags, which begins with a zero: stream and length follow."""
+
 INITIAL_WINDOW_BYTES = 256 * 1024
 """The credit of each direction of a new stream: fixed by the specification."""
 
@@ -117,6 +120,12 @@ def header(kind: FrameType, flags: int, stream: int, length: int) -> bytes:
     return HEADER.pack(VERSION, kind, flags, stream, length)
 
 
+def piece_of(view: memoryview, start: int, stop: int) -> bytes | memoryview:
+    """A part of what was read: a view of it, or a copy where a view would hold far more than it shows."""
+    piece = view[start:stop]
+    return piece if VIEW_SHARE * (stop - start) >= len(view) else bytes(piece)
+
+
 class FrameReader:
     """Cuts the bytes of a link into frames.
 
@@ -131,36 +140,49 @@ class FrameReader:
         self._left = 0
 
     def receive(self, data: bytes | bytearray | memoryview) -> Iterator[Frame | Payload]:
-        """What these bytes complete: headers, and for DATA each piece of payload as it comes.
-
-        A piece that is at least an eighth of `data` is a view of it; a smaller one is a copy, so that whoever parks a few bytes
-        does not hold a whole read in memory.
+        """What these bytes complete, all of it.
 
         :param data: the next bytes of the link, any number of them.
         :returns: frames and payloads in order; a short rest is kept for the next call.
         :raises MalformedFrameError: the header is one that no peer may send.
         """
         view = memoryview(data)
-        position, end = 0, len(view)
-        while position < end:
-            if self._left:
-                stop = min(position + self._left, end)
-                self._left -= stop - position
-                piece = view[position:stop]
-                position = stop
-                yield Payload(piece if VIEW_SHARE * len(piece) >= end else bytes(piece), not self._left)
-            elif not self._head and end - position >= HEADER.size:
-                fields = HEADER.unpack_from(view, position)
-                position += HEADER.size
-                yield self._begin(fields)
-            else:
-                stop = min(position + HEADER.size - len(self._head), end)
-                self._head += view[position:stop]
-                position = stop
-                if len(self._head) == HEADER.size:
-                    fields = HEADER.unpack(self._head)
-                    self._head.clear()
-                    yield self._begin(fields)
+        at = 0
+        while at < len(view):
+            item, at = self.next(view, at)
+            if item is not None:
+                yield item
+
+    @property
+    def is_between(self) -> bool:
+        """Whether a frame begins with the next byte."""
+        return not self._left and not self._head
+
+    def next(self, view: memoryview, at: int) -> tuple[Frame | Payload | None, int]:
+        """Look for the next item: a header, or for DATA a piece of payload as it comes.
+
+        A piece that is at least an eighth of `view` is a part of it; a smaller one is a copy, so that whoever parks a few bytes
+        does not hold a whole read in memory.
+
+        :param view: bytes that were received.
+        :param at: how many of them were looked at before; there are more.
+        :returns: the item, None when these bytes do not complete one; and where to go on.
+        :raises MalformedFrameError: the header is one that no peer may send.
+        """
+        end = len(view)
+        if self._left:
+            stop = min(at + self._left, end)
+            self._left -= stop - at
+            return Payload(piece_of(view, at, stop), not self._left), stop
+        if not self._head and end - at >= HEADER.size:
+            return self._begin(HEADER.unpack_from(view, at)), at + HEADER.size
+        stop = min(at + HEADER.size - len(self._head), end)
+        self._head += view[at:stop]
+        if len(self._head) < HEADER.size:
+            return None, stop
+        fields = HEADER.unpack(self._head)
+        self._head.clear()
+        return self._begin(fields), stop
 
     def _begin(self, fields: tuple[int, int, int, int, int]) -> Frame:
         """Check one header, and expect its payload."""

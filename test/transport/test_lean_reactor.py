@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from functools import partial
 from typing import Any
 from unittest import mock
 
@@ -93,6 +94,51 @@ class LightenTests(SynchronousTestCase):
         self.turn()
         self.reactor.doIteration(0)
         self.assertEqual(self.descriptor.told, [b"hello", b"", ConnectionDone])
+
+    def test_one_turn_after_the_other(self) -> None:
+        """Without anything for Twisted's loop to do it is not asked between two turns; with something it is, at once."""
+        self.reactor.running = True
+        turns: list[None] = []
+
+        def serve(happens: Any) -> None:
+            turns.append(None)
+            if len(turns) == 3:
+                happens()
+
+        for something in (
+            lambda: self.reactor.callLater(99, self.fail),
+            lambda: self.reactor.callFromThread(self.fail),
+            lambda: setattr(self.reactor, "_justStopped", True),
+            lambda: setattr(self.reactor, "running", False),
+        ):
+            turns.clear()
+            self.descriptor.doRead = partial(serve, something)
+            self.peer.sendall(b"x")
+            self.reactor.doIteration(None)
+            self.assertEqual(len(turns), 3)
+            del self.reactor.threadCallQueue[:]
+            self.reactor._newTimedCalls.clear()
+            self.reactor._justStopped, self.reactor.running = False, True
+
+    def test_a_timer_that_is_due(self) -> None:
+        """However much there is to read, a timer is served in its time, also one that was moved."""
+        self.reactor.running = True
+        moved = self.reactor.callLater(99, self.fail)
+        self.reactor._insertNewDelayedCalls()
+        self.peer.sendall(b"x")
+        turns: list[float] = []
+
+        def serve() -> None:
+            turns.append(self.reactor.seconds())
+            if len(turns) == 5:
+                moved.reset(0.01)
+
+        self.descriptor.doRead = serve
+        started_s = self.reactor.seconds()
+        self.reactor.doIteration(99.0)
+        self.assertGreater(len(turns), 5)
+        self.assertLess(self.reactor.seconds() - started_s, 5.0)
+        self.assertGreaterEqual(self.reactor.seconds(), moved.time)
 
     def test_write(self) -> None:
         """Who wants to write may."""

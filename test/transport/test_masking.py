@@ -49,7 +49,8 @@ class MaskTests(SynchronousTestCase):
             self.assertEqual(writable, expected)
             writable = bytearray(data)
             self.assertEqual(unmask(memoryview(writable)[3 : 3 + size], b"abcd"), expected[3 : 3 + size])
-            self.assertEqual(writable, expected)
+            # What is small is copied: that costs less.
+            self.assertEqual(writable, expected if size > INTEGER_MAXIMUM_BYTES else data)
             self.assertEqual(unmask(memoryview(data)[3 : 3 + size], b"abcd"), expected[3 : 3 + size])
             self.assertEqual(data, bytes(range(250)) * 300)
 

@@ -7,7 +7,7 @@ from typing import Any
 from OpenSSL import SSL
 from twisted.trial.unittest import SynchronousTestCase
 
-from kwic.transport.openssl_handles import BUFFER_BYTES, HANDLES, Handles
+from kwic.transport.openssl_handles import BUFFER_BYTES, HANDLES, WANTS_MORE, Handles, Records
 from test.transport.tls_kinds import creators
 
 
@@ -46,56 +46,70 @@ class HandlesTests(SynchronousTestCase):
     def test_another_version(self) -> None:
         """Where anything is different, there are none, and no error."""
 
-        class NoHello(Handles):
-            def read_out(self, connection: Any) -> memoryview:
-                return memoryview(b"HTTP/1.1 400")
+        class NoHello(Records):
+            def flush(self) -> None:
+                self._send(memoryview(b"HTTP/1.1 400"))
 
-        class NoName(Handles):
-            def read_plain(self, connection: Any) -> Any:
-                return connection._no_such_name
+        class NoName(Records):
+            def read(self) -> Any:
+                return self._connection._no_such_name
 
-        class Data(Handles):
-            def read_plain(self, connection: Any) -> Any:
+        class Data(Records):
+            def read(self) -> Any:
                 return memoryview(b"x"), SSL.WantReadError()
 
-        class NoEnd(Handles):
-            def read_plain(self, connection: Any) -> Any:
+        class NoEnd(Records):
+            def read(self) -> Any:
                 return memoryview(b""), None
 
-        class Writes(Handles):
-            def write(self, connection: Any, data: Any) -> int:
+        class Patient(Records):
+            def receive(self, data: Any) -> Any:
+                return memoryview(b""), WANTS_MORE
+
+        class Writes(Records):
+            def write(self, data: Any) -> int:
                 return len(data)
 
-        for other in (NoHello, NoName, Data, NoEnd, Writes):
-            self.assertIsNone(other.make())
+        for other in (NoHello, NoName, Data, NoEnd, Patient, Writes):
+
+            class Other(Handles):
+                records = other
+
+            self.assertIsNone(Other.make())
 
     def test_both_ways(self) -> None:
         """What is fed and written through them is what the other end reads; a connection without an end takes nothing."""
         client, server = shaken()
         self.carried(server, client)
         for data in (b"x", bytes(range(256)) * 1000, memoryview(b"abcdef")[1:4]):
-            self.assertEqual(self.handles.write(client, data), len(data))
-            found, piece = b"", bytes(self.handles.read_out(client))
-            while piece:
-                self.handles.feed(server, piece)
-                view, _ = self.handles.read_plain(server)
+            self.assertEqual(self.of(client).write(data), len(data))
+            found = b""
+            for piece in self.sent(client):
+                view, _ = self.of(server).receive(piece)
                 found += view
-                piece = bytes(self.handles.read_out(client))
             self.assertEqual(found, bytes(data))
         client.shutdown()
         with self.assertRaises(SSL.Error):
-            self.handles.write(client, b"late")
+            self.of(client).write(b"late")
+
+    def sent(self, connection: SSL.Connection) -> list[bytes]:
+        """What one wants to send."""
+        pieces: list[bytes] = []
+        self.handles.of(connection, lambda view: pieces.append(bytes(view))).flush()
+        return pieces
+
+    def of(self, connection: Any) -> Records:
+        """The records of a connection whose output is left where it is."""
+        return self.handles.of(connection, self.fail)
 
     def carried(self, sender: SSL.Connection, receiver: SSL.Connection) -> bytes:
         """What one sent, as the other reads it."""
-        piece = self.handles.read_out(sender)
-        while len(piece):
-            receiver.bio_write(bytes(piece))
-            piece = self.handles.read_out(sender)
+        for piece in self.sent(sender):
+            receiver.bio_write(piece)
         found = b""
         error: SSL.Error | None = None
         while error is None:
-            view, error = self.handles.read_plain(receiver)
+            view, error = self.of(receiver).read()
             found += view
         self.assertIsInstance(error, SSL.WantReadError)
         return found
@@ -119,14 +133,14 @@ class HandlesTests(SynchronousTestCase):
         client, server = shaken()
         client.send(b"last")
         client.shutdown()
-        server.bio_write(bytes(self.handles.read_out(client)))
-        view, error = self.handles.read_plain(server)
+        server.bio_write(b"".join(self.sent(client)))
+        view, error = self.of(server).read()
         self.assertEqual(bytes(view), b"last")
         self.assertIsInstance(error, SSL.ZeroReturnError)
         client, server = shaken()
         client.send(b"last")
-        server.bio_write(bytes(self.handles.read_out(client)) + b"\x17\x03\x03\x00\x20" + bytes(32))
-        view, error = self.handles.read_plain(server)
+        server.bio_write(b"".join(self.sent(client)) + b"\x17\x03\x03\x00\x20" + bytes(32))
+        view, error = self.of(server).read()
         self.assertEqual(bytes(view), b"last")
         self.assertIs(type(error), SSL.Error)
 
@@ -134,25 +148,25 @@ class HandlesTests(SynchronousTestCase):
         """A view is good until the next call, no longer: the buffer is the same one."""
         client, server = shaken()
         client.send(b"first")
-        server.bio_write(bytes(self.handles.read_out(client)))
-        view, _ = self.handles.read_plain(server)
+        server.bio_write(b"".join(self.sent(client)))
+        view, _ = self.of(server).read()
         self.assertEqual(bytes(view), b"first")
         client.send(b"other")
-        server.bio_write(bytes(self.handles.read_out(client)))
-        self.handles.read_plain(server)
+        server.bio_write(b"".join(self.sent(client)))
+        self.of(server).read()
         self.assertEqual(bytes(view), b"other")
 
     def test_no_reason(self) -> None:
         """Where OpenSSL fails and pyOpenSSL sees nothing wrong, that is an error and no endless loop."""
 
         class Unreasonable:
-            _ssl = None
+            _ssl = _into_ssl = _from_ssl = None
 
             def _raise_ssl_error(self, ssl: Any, result: int) -> None:
                 pass
 
         class Failing:
-            SSL_ERROR_WANT_READ = 2
+            SSL_write = BIO_read = BIO_write = None
 
             def SSL_read(self, *how: Any) -> int:
                 return 0
@@ -160,7 +174,7 @@ class HandlesTests(SynchronousTestCase):
             def SSL_get_error(self, *how: Any) -> int:
                 return 5
 
-        self.handles._lib = Failing()
-        view, error = self.handles.read_plain(Unreasonable())
+        self.handles.lib = Failing()
+        view, error = self.of(Unreasonable()).read()
         self.assertEqual(len(view), 0)
         self.assertIs(type(error), SSL.Error)

@@ -306,6 +306,37 @@ class GatheringTests(TunnelCase):
         self.link.pump()
         self.assertEqual(far.heard, b"first second third")
 
+    def test_large_pieces_at_once(self) -> None:
+        """What is large gains nothing from company: it leaves at once, unless something small waits for the end of the turn."""
+        stream, _, _, far = self.open()
+        self.clock.advance(0)
+        other, _, _, other_far = self.open()
+        self.clock.advance(0)
+        stream.write(b"first")
+        stream.write(b"x" * 20_000)
+        other.write(b"y" * 20_000)
+        self.link.pump()
+        self.assertEqual((len(far.heard), len(other_far.heard)), (20_005, 20_000))
+        stream.write(b"small")
+        other.write(b"y" * 20_000)
+        self.link.pump()
+        self.assertEqual((len(far.heard), len(other_far.heard)), (20_005, 20_000))
+        self.clock.advance(0)
+        self.link.pump()
+        self.assertEqual((len(far.heard), len(other_far.heard)), (20_010, 40_000))
+
+    def test_a_view(self) -> None:
+        """A view of bytes that change afterwards may be written, whether it leaves at once or has to wait."""
+        stream, _, _, far = self.open()
+        self.clock.advance(0)
+        buffer = bytearray(b"first")
+        for _ in range(3):
+            stream.write(memoryview(buffer))
+            buffer[:] = b"other"
+        self.clock.advance(0)
+        self.link.pump()
+        self.assertEqual(far.heard, b"firstotherother")
+
     def test_nothing_to_send(self) -> None:
         """What only reads waits for the end of no turn."""
         stream, _, _, far = self.open()

@@ -15,7 +15,7 @@ from kwic.transport import whole_tls
 from kwic.transport.deadlines import Deadlines
 from kwic.transport.leg import Leg
 from kwic.transport.negotiation import Acceptor, Opener
-from kwic.transport.openssl_handles import Handles
+from kwic.transport.openssl_handles import Handles, Records
 from kwic.transport.relay import Relay
 from kwic.transport.stream import Stream
 from kwic.transport.tunnel import Tunnel
@@ -33,25 +33,33 @@ from test.wire import pair as frames
 NAME = "name"
 
 
+class Lender(Records):
+    """Lends each view once: spoils it before the next one is lent."""
+
+    _handles: Strict
+
+    def read(self) -> Any:
+        view, error = super().read()
+        return lend(self._handles.plain_lent, view), error
+
+    def __init__(self, connection: Any, handles: Strict, send: Any) -> None:
+        super().__init__(connection, handles, lambda view: send(lend(handles.out_lent, view)))
+
+
 class Strict(Handles):
-    """Lends each view once: spoils it before the next one is lent, and knows who kept it."""
+    """Knows who kept a view."""
+
+    records = Lender
 
     def __init__(self, ffi: Any, lib: Any) -> None:
         super().__init__(ffi, lib)
         #: What was read in plain, and what was read to be sent: two buffers, so that one may be lent while the other is.
-        self.plain: list[bytearray] = []
-        self.out: list[bytearray] = []
-
-    def read_plain(self, connection: Any) -> Any:
-        view, error = super().read_plain(connection)
-        return lend(self.plain, view), error
-
-    def read_out(self, connection: Any) -> memoryview:
-        return lend(self.out, super().read_out(connection))
+        self.plain_lent: list[bytearray] = []
+        self.out_lent: list[bytearray] = []
 
     def take_back(self) -> None:
         """Nobody has a view any more; a bytearray with one cannot change its size."""
-        for lent in (self.plain, self.out):
+        for lent in (self.plain_lent, self.out_lent):
             spoil(lent)
             for buffer in lent:
                 buffer.append(0)

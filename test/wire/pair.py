@@ -86,7 +86,7 @@ class Pair:
         """
         at_dialer: list[Event] = []
         at_listener: list[Event] = []
-        while self.dialer.has_output or self.listener.has_output:
+        while self.dialer.output_bytes or self.listener.output_bytes:
             at_listener += self.move(self.dialer, self.listener)
             at_dialer += self.move(self.listener, self.dialer)
         return at_dialer, at_listener

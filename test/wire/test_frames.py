@@ -59,6 +59,10 @@ def decoder(*, masked: bool) -> FrameDecoder:
 def items_of(reader: FrameDecoder, chunk: bytes) -> Iterator[bytes | Control]:
     """What a chunk brings, one after the other."""
     view, at = memoryview(chunk), 0
+    message = reader.whole(view)
+    if message is not None:
+        yield bytes(message)
+        return
     while True:
         item, at = reader.next(view, at)
         if item is None:
@@ -133,6 +137,58 @@ garbage = st.one_of(
     st.binary(max_size=200),
     st.builds(spoilt, some_frames, st.lists(st.tuples(st.integers(0, 200), st.integers(0, 255)), max_size=3)),
 )
+
+
+class WholeTests(SynchronousTestCase):
+    """A message that is just what was received."""
+
+    def test_messages(self) -> None:
+        """It is found at once whatever its size, masked or not, and the decoder is where it was."""
+        for masked in (False, True):
+            for size in (*EDGES, 8, 125, 126, 127, 65_535, 65_536):
+                payload = bytes(index % 251 for index in range(size))
+                chunk = frame(Opcode.BINARY, payload, key=KEY if masked else None)
+                reader = decoder(masked=masked)
+                for _ in range(2):
+                    found = reader.whole(memoryview(chunk))
+                    # What is shorter than the longest header has to be looked at more closely.
+                    self.assertEqual(
+                        None if found is None else bytes(found), payload if len(chunk) >= 14 else None
+                    )
+
+    def test_anything_else(self) -> None:
+        """Everything else is left for a closer look: parts, more than one, fragments, control frames, text, a wrong mask."""
+        payload = bytes(20)
+        message = frame(Opcode.BINARY, payload, key=KEY)
+        for chunk in (
+            message[:-1],
+            message + b"\x82",
+            message + message,
+            frame(Opcode.BINARY, payload, key=KEY, fin=False),
+            frame(Opcode.CONTINUATION, payload, key=KEY),
+            frame(Opcode.PING, payload, key=KEY),
+            frame(Opcode.TEXT, payload, key=KEY),
+            frame(Opcode.BINARY, payload),
+            frame(Opcode.BINARY, payload, key=KEY, rsv=4),
+        ):
+            self.assertIsNone(decoder(masked=True).whole(memoryview(chunk)))
+
+    def test_within_another(self) -> None:
+        """Bytes that look like a message are none within a payload, a header or a message in fragments."""
+        message = frame(Opcode.BINARY, bytes(20), key=KEY)
+        for before in (
+            frame(Opcode.BINARY, bytes(99), key=KEY)[:-50],
+            message[:3],
+            frame(Opcode.BINARY, bytes(9), key=KEY, fin=False),
+        ):
+            reader = decoder(masked=True)
+            read(reader, before)
+            self.assertIsNone(reader.whole(memoryview(message)))
+
+    def test_a_length_that_could_be_shorter(self) -> None:
+        """It breaks the same rule as anywhere else."""
+        with self.assertRaises(FrameError):
+            decoder(masked=False).whole(memoryview(b"\x82\x7e\x00\x10" + bytes(16)))
 
 
 class HeaderTests(SynchronousTestCase):

@@ -159,7 +159,7 @@ class DeathTests(SessionCase):
         for act in (self.session.open, self.session.ping, lambda: self.session.go_away(GoAwayCode.NORMAL)):
             with self.assertRaises(MisuseError):
                 act()
-        self.assertFalse(self.session.has_output)
+        self.assertFalse(self.session.output_bytes)
 
 
 class PairTests(SynchronousTestCase):

@@ -53,7 +53,7 @@ class SendTests(SessionCase):
         """Sending nothing writes nothing, even on a stream that is over."""
         self.session.send(self.open(), b"")
         self.session.send(99, b"")
-        self.assertFalse(self.session.has_output)
+        self.assertFalse(self.session.output_bytes)
 
     def test_beyond_the_credit(self) -> None:
         """Sending more than the credit is our own mistake; nothing is sent and nothing changes."""
@@ -61,7 +61,7 @@ class SendTests(SessionCase):
         with self.assertRaises(MisuseError):
             self.session.send(number, bytes(INITIAL_WINDOW_BYTES + 1))
         self.assertEqual(self.session.credit(number), INITIAL_WINDOW_BYTES)
-        self.assertFalse(self.session.has_output)
+        self.assertFalse(self.session.output_bytes)
 
     def test_after_the_end(self) -> None:
         """After FIN there is no credit and nothing can be sent."""
@@ -77,6 +77,29 @@ class SendTests(SessionCase):
         """A stream that is over takes no bytes."""
         with self.assertRaises(MisuseError):
             self.session.send(1, b"x")
+
+    def test_written_by_the_owner(self) -> None:
+        """While there is nothing else to write, the owner may write the payload itself, behind the header that it is given."""
+        stream = self.open()
+        self.assertEqual(self.session.begin_frame(stream, 5), data(stream, b"hello")[:12])
+        self.assertEqual(self.session.output_bytes, 0)
+        self.assertEqual(self.session.counters.payload_bytes_sent, 5)
+        self.assertEqual(self.session.credit(stream), INITIAL_WINDOW_BYTES - 5)
+        self.assertIsNotNone(self.session.begin_frame(stream, INITIAL_WINDOW_BYTES - 5))
+        self.assertIsNone(self.session.begin_frame(stream, 1))
+        self.assertEqual(self.session.credit(stream), 0)
+
+    def test_not_written_by_the_owner(self) -> None:
+        """Not before what waits, not in more than one frame, and not where nothing may be sent."""
+        stream = self.open()
+        self.session.receive(update(stream, INITIAL_WINDOW_BYTES))
+        self.assertIsNone(self.session.begin_frame(stream, FRAME_WRITTEN_MAXIMUM_BYTES + 1))
+        self.assertIsNone(self.session.begin_frame(stream + 2, 1))
+        self.session.send(stream, b"x")
+        self.assertIsNone(self.session.begin_frame(stream, 1))
+        self.session.finish(stream)
+        self.session.take_output()
+        self.assertIsNone(self.session.begin_frame(stream, 1))
 
     def test_credit_granted(self) -> None:
         """What the peer grants can be sent."""
@@ -136,7 +159,7 @@ class ReceiveTests(SessionCase):
         half = INITIAL_WINDOW_BYTES // 2
         self.session.receive(data(number, bytes(half)))
         self.session.consumed(number, half - 1, 0.0, None)
-        self.assertFalse(self.session.has_output)
+        self.assertFalse(self.session.output_bytes)
         self.session.consumed(number, 1, 0.0, None)
         self.assertEqual(written(self.session), update(number, half))
 
@@ -157,7 +180,7 @@ class ReceiveTests(SessionCase):
         number = self.open()
         self.session.receive(data(number, bytes(INITIAL_WINDOW_BYTES), FIN))
         self.session.consumed(number, INITIAL_WINDOW_BYTES, 0.0, None)
-        self.assertFalse(self.session.has_output)
+        self.assertFalse(self.session.output_bytes)
 
     def test_consuming_too_much(self) -> None:
         """Only what came can be consumed."""

@@ -151,7 +151,7 @@ class PairMachine(RuleBasedStateMachine):
         """Ping."""
         self.ends[side].pings.add(self.ends[side].session.ping())
 
-    @precondition(lambda self: any(end.on_the_way or end.session.has_output for end in self.ends))
+    @precondition(lambda self: any(end.on_the_way or end.session.output_bytes for end in self.ends))
     @rule(side=st.integers(0, 1), size=st.integers(1, 400_000))
     def deliver(self, side: int, size: int) -> None:
         """Some bytes arrive."""

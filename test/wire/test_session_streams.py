@@ -216,7 +216,7 @@ class EndTests(SessionCase):
         self.session.reset(number)
         self.session.finish(number)
         self.session.consumed(number, 5, 0.0, None)
-        self.assertFalse(self.session.has_output)
+        self.assertFalse(self.session.output_bytes)
 
     def test_never_opened(self) -> None:
         """What never was cannot be ended."""
@@ -252,7 +252,7 @@ class EndTests(SessionCase):
             data(number, b"late", FIN) + update(number, 5) + update(number, 0, RST) + update(number, 0, ACK)
         )
         self.assertEqual(self.session.receive(late), [])
-        self.assertFalse(self.session.has_output)
+        self.assertFalse(self.session.output_bytes)
         self.assertEqual(self.session.counters.late_frames, 4)
 
     def test_late_data_without_end(self) -> None:
