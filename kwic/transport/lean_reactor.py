@@ -68,15 +68,20 @@ def lighten(reactor: Any) -> bool:
     """
     if not fits(reactor):
         return False
+    ends = _Ends()
+    reactor.doIteration = _loop(reactor, _turn(reactor, ends))
+    reactor.at_end_of_turn = ends.calls.append
+    return True
+
+
+def _turn(reactor: Any, ends: _Ends) -> Callable[[float | None], None]:
+    """One turn: serves what has happened, once something has."""
     poll, selectables = reactor._poller.poll, reactor._selectables  # noqa: SLF001 - see above
     serve, disconnect = reactor._doReadOrWrite, reactor._disconnectSelectable  # noqa: SLF001
     readable = reactor._POLL_IN  # noqa: SLF001
     over = reactor._POLL_DISCONNECTED  # noqa: SLF001
-    seconds = reactor.seconds
-    ends = _Ends()
 
     def turn(timeout: float | None) -> None:
-        """Serve what has happened, once something has."""
         if ends.calls:
             # Put off by a timer: these must not wait for the poll.
             ends.run()
@@ -105,8 +110,14 @@ def lighten(reactor: Any) -> bool:
         if ends.calls:
             ends.run()
 
+    return turn
+
+
+def _loop(reactor: Any, turn: Callable[[float | None], None]) -> Callable[[float | None], None]:
+    """Turns, until there is something for Twisted's own loop to do: a timer that is due or new, a call from a thread, a stop."""
+    seconds = reactor.seconds
+
     def iterate(timeout: float | None) -> None:
-        """Turn until there is something for Twisted's own loop to do: a timer that is due or new, a call from a thread, a stop."""
         turn(timeout)
         while timeout != 0:
             if reactor._newTimedCalls or reactor.threadCallQueue or reactor._justStopped:  # noqa: SLF001
@@ -122,9 +133,7 @@ def lighten(reactor: Any) -> bool:
                 return
             turn(timeout)
 
-    reactor.doIteration = iterate
-    reactor.at_end_of_turn = ends.calls.append
-    return True
+    return iterate
 
 
 def _serve_patient(
