@@ -313,6 +313,9 @@ class Tunnel(Protocol):
         self._cork()
         self._send_ready()
 
+    def _send_joined(self, pieces: Iterable[Any]) -> None:
+        self.transport.write(b"".join(pieces))
+
     def _cork(self) -> None:
         """What is small and follows in this turn leaves together at its end."""
         if self.transport_gathers and not self._corked:
@@ -434,7 +437,7 @@ class Tunnel(Protocol):
         self._liveness = Liveness(self._timing, self.up_since_s)
         send_pieces = getattr(self.transport, "send_pieces", None)
         self.transport_gathers = send_pieces is not None
-        self._send_pieces = send_pieces or self.transport.writeSequence
+        self._send_pieces = send_pieces or self._send_joined
         self._line = Line(self.transport)
         self.transport.registerProducer(self, True)
         self.ping()
