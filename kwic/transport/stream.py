@@ -96,7 +96,7 @@ class Stream:
         self.tunnel = tunnel
         self.disconnecting = False
         self.number = number
-        self.protocol: IProtocol | None = None
+        self.protocol: Any = None
         self.connected = True
         self.acknowledged = False
         #: Carries no client: a registration, or news about the nodes. A draining tunnel does not wait for it.
@@ -157,8 +157,12 @@ class Stream:
 
     def loseWriteConnection(self) -> None:
         """Send an end of stream behind what is queued; the peer's direction flows on."""
-        if self._outbound is Outbound.OPEN:
-            self._outbound = Outbound.FINISHING
+        if self._outbound is not Outbound.OPEN:
+            return
+        self._outbound = Outbound.FINISHING
+        if self._queue is None and self.tunnel.finish_alone(self.number):
+            self.end_sent()
+        else:
             self.tunnel.wants_to_send(self)
 
     def loseConnection(self) -> None:
@@ -167,7 +171,9 @@ class Stream:
         self.loseWriteConnection()
         if self._inbound is Inbound.OPEN:
             self._inbound = Inbound.UNWANTED
-        self._give_up_held()
+        if self._held:
+            self._owed_bytes += sum(len(piece) for piece in self._held)
+            self._held = None
         self._check_done()
 
     def reset_when_sent(self) -> None:
@@ -220,7 +226,8 @@ class Stream:
             self._deliver(self._held.popleft())
         self._held = self._held or None
         self._return_credit()
-        self._deliver_end()
+        if self._inbound is Inbound.FINISHED:
+            self._deliver_end()
 
     def stopProducing(self) -> None:
         """Close."""
@@ -245,10 +252,10 @@ class Stream:
         """The peer's end of stream arrived."""
         if self._inbound is Inbound.UNWANTED:
             self._inbound = Inbound.DELIVERED
+            self._check_done()
         else:
             self._inbound = Inbound.FINISHED
             self._deliver_end()
-        self._check_done()
 
     def take(self, limit_bytes: int) -> bytes | memoryview | None:
         """The next piece to send, at most so many bytes; None when nothing waits."""
@@ -285,9 +292,8 @@ class Stream:
     def end_sent(self) -> None:
         """Our end of stream is out."""
         self._outbound = Outbound.DONE
-        protocol = IHalfCloseableProtocol(self.protocol, None)
-        if protocol is not None and not self.disconnecting:
-            protocol.writeConnectionLost()
+        if not self.disconnecting and _hears_ends(self.protocol):
+            self.protocol.writeConnectionLost()
         self._check_done()
 
     def link_lost(self, reason: Failure) -> None:
@@ -330,24 +336,30 @@ class Stream:
             owed, self._owed_bytes = self._owed_bytes, 0
             self.tunnel.consumed(self, owed)
 
-    def _give_up_held(self) -> None:
-        if self._held:
-            self._owed_bytes += sum(len(piece) for piece in self._held)
-            self._held = None
-
     def _deliver_end(self) -> None:
         if self._inbound is not Inbound.FINISHED or self._held or self._paused or not self.connected:
             return
         self._inbound = Inbound.DELIVERED
-        protocol = IHalfCloseableProtocol(self.protocol, None)
-        if protocol is None:
-            self.loseConnection()
+        if _hears_ends(self.protocol):
+            self.protocol.readConnectionLost()
         else:
-            protocol.readConnectionLost()
+            self.loseConnection()
         self._check_done()
 
     def _check_done(self) -> None:
         """Both directions over, or ours over and the other one not wanted: the connection is done."""
-        over = (Inbound.DELIVERED, Inbound.UNWANTED)
-        if self.connected and self._outbound is Outbound.DONE and self._inbound in over:
+        if self._outbound is Outbound.DONE and self.connected and self._inbound in _OVER:
             self.lost(_DONE)
+
+
+_OVER = (Inbound.DELIVERED, Inbound.UNWANTED)
+_HEARS_ENDS: dict[type, bool] = {}
+
+
+def _hears_ends(protocol: Any) -> bool:
+    """Whether a protocol wants to know how each direction ends; a class says it once."""
+    kind = type(protocol)
+    hears = _HEARS_ENDS.get(kind)
+    if hears is None:
+        hears = _HEARS_ENDS[kind] = IHalfCloseableProtocol.implementedBy(kind)
+    return hears

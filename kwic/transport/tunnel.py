@@ -162,7 +162,7 @@ class Tunnel(Protocol):
 
         :raises MisuseError: when the tunnel is not usable or too many opens are unanswered.
         """
-        if not self.usable:
+        if not self.up or self.draining:
             raise MisuseError(f"the tunnel to {self.peer} takes no new streams")
         stream = Stream(self, self.session.open())
         self.streams[stream.number] = stream
@@ -242,16 +242,19 @@ class Tunnel(Protocol):
         :returns: whether they are on their way; they have to be queued otherwise.
         """
         size = len(data)
-        if (
-            self._busy
-            or self._blocked
-            or (self._corked and size <= FIRST_BYTES)
-            or self._first
-            or self._ready
-            or size > self._line.message_bytes
-            or not self.up
-        ):
+        if self._blocked or self._first or self._ready or size > self._line.message_bytes or not self.up:
             return False
+        if self._busy or (self._corked and size <= FIRST_BYTES):
+            # The message that leaves at the end of this takes them along.
+            session = self.session
+            if (
+                self._line.is_slow
+                or size + session.output_bytes > FIRST_BYTES
+                or session.credit(number) < size
+            ):
+                return False
+            session.send(number, data if type(data) is bytes else bytes(data))
+            return True
         header = self.session.begin_frame(number, size)
         if header is None:
             return False
@@ -259,6 +262,19 @@ class Tunnel(Protocol):
             self._cork()
         self._send_pieces((header, data))
         self._line.gave(size)
+        return True
+
+    def finish_alone(self, number: int) -> bool:
+        """
+        Send the end of one stream past the queues, while nothing waits in them.
+
+        :param number: the stream's; nothing of it may wait.
+        :returns: whether it is on its way; it has to be queued otherwise.
+        """
+        if self._blocked or self._first or self._ready or not self.up:
+            return False
+        self.session.finish(number)
+        self.flush()
         return True
 
     def wants_to_send(self, stream: Stream) -> None:

@@ -182,7 +182,8 @@ class Session:
         entry = self._streams.get(stream)
         if entry is None:
             raise MisuseError(f"stream {stream} is not open: {size} bytes cannot be sent")
-        entry.apply(StreamInput.SEND_DATA)
+        if entry.state not in SENT_BY_US:
+            entry.apply(StreamInput.SEND_DATA)
         entry.credit.spend(size)
         self.counters.payload_bytes_sent += size
         if size <= FRAME_WRITTEN_MAXIMUM_BYTES:
@@ -523,8 +524,7 @@ class Session:
     def _write_data(self, stream: int, data: bytes | bytearray | memoryview) -> None:
         """Queue one DATA frame."""
         size = len(data)
-        self._output.append(header(_DATA, _NONE, stream, size))
-        self._output.append(data)
+        self._output += (PLAIN.pack(0, stream, size), data)
         self.output_bytes += HEADER.size + size
 
     def _answer(self, chunk: bytes) -> None:
@@ -542,6 +542,5 @@ class Session:
 
 # names that are looked up for every frame
 _DATA = FrameType.DATA
-_NONE = int(Flag.NONE)
 _RECEIVE_DATA = StreamInput.RECEIVE_DATA
 _SYN, _ACK, _FIN, _RST = int(Flag.SYN), int(Flag.ACK), int(Flag.FIN), int(Flag.RST)
