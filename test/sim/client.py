@@ -36,6 +36,12 @@ RECOVERY_S = 36.0
 PROBED_S = 6.0
 #: A connection is not blamed for what broke on its way so shortly before it was joined.
 BEFORE_S = 1.0
+#: While one thing is broken nobody waits for longer to be joined with a way, beside what the network needs.
+STALL_S = 2.0
+#: Unless a back end cannot be reached from everywhere: a far dial may take so long before another path is tried.
+DIAL_S = 5.0
+#: So many trips from one host to another are in that.
+TRIPS = 12
 #: What a reset of one end may take to reach the other, beside what the network does, in seconds.
 RESET_S = 2.0
 
@@ -92,6 +98,11 @@ class Client:
         self.joined_s = self._world.clock.seconds()
         if next_host is not None:
             self._chain.append(next_host)
+        most_s = self._most_s()
+        if most_s is not None and self.joined_s - self.began_s > most_s:
+            self._world.wrong(
+                f"{self} ({' - '.join(self._chain)}) was joined after {self.joined_s - self.began_s:.3f} s, and not within {most_s:.1f} s"
+            )
 
     def reached(self, session: ServerEnd, last_host: str) -> None:
         """The back end has its connection."""
@@ -168,6 +179,23 @@ class Client:
     def stall_s(self) -> float | None:
         """How long it took to be served."""
         return None if self.end.served_s is None else self.end.served_s - self.began_s
+
+    def _most_s(self) -> float | None:
+        """How long it may wait to be joined with a way; None when something is the matter that has no such bound."""
+        world, ledger = self._world, self._world.ledger
+        bounded = (
+            world.one_at_a_time
+            and self._listener_broke() is None
+            and ledger.clean(cut_off(self.listener.host), self.began_s)
+            and ledger.clean(NAMES, self.began_s - PROBED_S)
+        )
+        if not bounded:
+            return None
+        most_s = STALL_S + TRIPS * world.network.slowest_s
+        far_ends = [link(node, self.listener.server) for node in world.topology.nodes]
+        return (
+            most_s if all(ledger.clean(one, self.began_s - BEFORE_S) for one in far_ends) else most_s + DIAL_S
+        )
 
     def _turned_away(self, why: str) -> None:
         reason = self._listener_broke() or self._ways_broke()

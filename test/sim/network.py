@@ -61,8 +61,9 @@ class SimNetwork:
         #: How long the name servers take to answer; None: they do not, and whoever asks gives up in the end.
         self.resolve_s: float | None = 0.0
         self.latency_s = LATENCY_S
-        #: What a packet takes longer than it must, in seconds: drawn for each.
+        #: What a packet takes longer than it must: drawn for each, evenly from [0, 1), in units of so many seconds.
         self.jitter: Callable[[], float] | None = None
+        self.jitter_s = 0.0
         self._numbers = count()
         self._latencies: dict[tuple[str, str], float] = {}
         self._cuts: set[tuple[str, str]] = set()
@@ -166,7 +167,12 @@ class SimNetwork:
         if a == b:
             return 0.0
         latency_s = self._latencies.get((a, b), self.latency_s)
-        return latency_s if self.jitter is None else latency_s + self.jitter()
+        return latency_s if self.jitter is None else latency_s + self.jitter() * self.jitter_s
+
+    @property
+    def slowest_s(self) -> float:
+        """What a packet may take at most, between any two hosts."""
+        return max(self._latencies.values(), default=self.latency_s) + self.jitter_s
 
     def next_number(self) -> int:
         """Every connection's end has one: sets of them are gone through in that order."""

@@ -125,7 +125,7 @@ class Run:
     def _begin(self) -> None:
         world = self.world
         world.say(f"seed {self.seed}: {self.kind}, {world.topology}")
-        world.network.jitter = self._jitter()
+        self._set_jitter()
         for name in self._dice.sample(world.topology.nodes, len(world.topology.nodes)):
             world.start(name)
             self._pass(self._dice.choice((0.0, 0.0, 0.1, 0.7)))
@@ -134,15 +134,16 @@ class Run:
         self._client_timer = world.clock.callLater(0, self._next_client)
         self._pass(0.5)
 
-    def _jitter(self) -> Callable[[], float] | None:
+    def _set_jitter(self) -> None:
         if self._dice.random() < 0.5:
-            return None
-        dice, most_s = self.world.dice("jitter"), self._dice.choice((0.001, 0.01, 0.05))
-        return lambda: dice.random() * most_s
+            dice, network = self.world.dice("jitter"), self.world.network
+            network.jitter_s = self._dice.choice((0.001, 0.01, 0.05))
+            network.jitter = dice.random
 
     def _one_by_one(self) -> None:
         """One fault at a time, or one on each side."""
         self.world.strict = True
+        self.world.one_at_a_time = self.kind == "one"
         for _ in range(self._dice.choice((2, 2, 3, 4))):
             self._quiet_s = float("inf")
             fault = self._faults.pair() if self.kind == "pair" else self._faults.one()
@@ -157,7 +158,7 @@ class Run:
             self._until(lambda: next(checks.missing(self.world), ""), STRICT_HEAL_S)
             self.world.say(f"all is redundant after {self.world.now_s - mended_s:.1f} s")
             self._pass(self._dice.choice((0.0, 0.5, 2.0)))
-        self.world.strict = False
+        self.world.strict = self.world.one_at_a_time = False
 
     def _storm(self) -> None:
         """Faults at any time."""

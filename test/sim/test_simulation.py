@@ -129,13 +129,23 @@ class MutationTests(SynchronousTestCase):
             "nobody answered",
         )
 
+    def test_silent_paths_are_waited_for(self) -> None:
+        """A path that does not answer is left late."""
+        self.assert_found(
+            dial,
+            "Attempts",
+            lambda **how: Attempts(**how, rules=Rules(acknowledge_s=4)),
+            "was joined after",
+            first=8,
+        )
+
     def test_silence_is_ignored(self) -> None:
         """Nobody notices that nothing comes any more."""
 
         def check(liveness: Liveness, now_s: float, last_received_s: float) -> Verdict:
             return Verdict(action=Action.PING, next_check_s=now_s + 1)
 
-        self.assert_found(Liveness, "check", check, "of silence", first=18)
+        self.assert_found(Liveness, "check", check, "of silence")
 
     def test_a_byte_is_changed(self) -> None:
         """One byte of what passes through a tunnel is another than was sent."""
@@ -393,6 +403,46 @@ class TurnedAwayTests(JudgeCase):
         client.give_up = lambda: None  # type: ignore[method-assign]
         client._forgotten()
         self.assert_wronged(client)
+
+
+class StallTests(JudgeCase):
+    """A client that had to wait."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.world.one_at_a_time = True
+
+    def waits(self, seconds: float, *broken: tuple[str, ...]) -> bool:
+        """Whether one that was joined so late was wronged."""
+        client = self.client()
+        self.passes(seconds, *broken)
+        client.joined("agent1")
+        wronged, self.world.wrongs = bool(self.world.wrongs), []
+        self.clock.run(2 * RECOVERY_S)
+        return wronged
+
+    def test_bound(self) -> None:
+        """While one thing is broken it is joined within two seconds."""
+        self.assertFalse(self.waits(1.9, host("agent2")))
+        self.assertTrue(self.waits(2.1, host("agent2")))
+
+    def test_slow_network(self) -> None:
+        """What the network needs is not counted."""
+        self.world.slow("cloud1", "agent1", 0.1)
+        self.assertFalse(self.waits(3, host("agent2")))
+        self.assertTrue(self.waits(3.3, host("agent2")))
+
+    def test_back_end(self) -> None:
+        """A far dial that nobody answers may take five seconds."""
+        self.assertFalse(self.waits(6.9, link("agent1", SERVER_A)))
+        self.assertTrue(self.waits(7.1, link("agent1", SERVER_A)))
+
+    def test_no_bound(self) -> None:
+        """There is no bound when its listener is the one, when names are, or when more is broken."""
+        for thing in (host("cloud1"), leaving("cloud1"), cut_off("cloud1"), NAMES):
+            self.assertFalse(self.waits(9, thing))
+        self.world.one_at_a_time = False
+        self.assertFalse(self.waits(9, host("agent2")))
 
 
 class CutShortTests(JudgeCase):

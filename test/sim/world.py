@@ -67,6 +67,8 @@ class World:
         self.wrongs: list[str] = []
         #: One thing is broken at a time, and everything is whole again before the next: nobody may be turned away.
         self.strict = False
+        #: Nor is one thing on each side: nobody may wait for long.
+        self.one_at_a_time = False
         self.clients: dict[int, Client] = {}
         self.sessions: dict[int, ServerEnd] = {}
         self.instances = {node: self._instance(node) for node in topology.nodes}
