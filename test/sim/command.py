@@ -12,6 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from test.sim.run import BrokenError, Run, prepare
 ROOT = Path(__file__).parents[2]
 #: So many broken runs are explained.
 SHOWN = 10
+#: And so many more are named.
+MORE = 30
 #: So many runs are made by one process: it does not look for garbage, and ends before it has too much.
 BATCH = 40
 
@@ -87,7 +90,7 @@ class Report:
         sums = {
             name: sum(result[name] for result in self.results) for name in ("clients", "served", "faults")
         }
-        per_s = (len(self.results) + len(self.broken)) / self.took_s if self.took_s else 0.0
+        per_s = len(self.results) / self.took_s if self.took_s else 0.0
         by_kind = ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items()))
         lines = [
             f"{len(self.results)} schedules went well ({by_kind}) in {self.took_s:.0f} s, {per_s:.1f} schedules/s"
@@ -96,8 +99,11 @@ class Report:
         for seed, why in sorted(self.broken.items())[:SHOWN]:
             lines.append(f"seed {seed} is broken: {why}")
             lines.append(f"    python -m test.sim --seed {seed} --trace")
-        if len(self.broken) > SHOWN:
-            lines.append(f"and {len(self.broken) - SHOWN} more: {sorted(self.broken)[SHOWN:]}")
+        more = sorted(self.broken)[SHOWN:]
+        if more:
+            lines.append(
+                f"and {len(more)} more: {', '.join(map(str, more[:MORE]))}{' …' if more[MORE:] else ''}"
+            )
         return "\n".join(lines)
 
 
@@ -123,19 +129,20 @@ def run_all(schedules: int, *, first: int = 0, jobs: int = 0) -> Report:
         for number in range(jobs)
     ]
     report = Report()
-    try:
-        for worker in workers:
-            output, _ = worker.communicate()
-            for line in output.splitlines():
-                report.add(json.loads(line))
-    finally:
-        for worker in workers:
-            worker.kill()
-            worker.wait()
+    # All are read at the same time: who is not read does not go on.
+    with ThreadPoolExecutor(jobs) as readers:
+        try:
+            for output, _ in readers.map(subprocess.Popen.communicate, workers):
+                for line in output.splitlines():
+                    report.add(json.loads(line))
+        finally:
+            for worker in workers:
+                worker.kill()
     report.took_s = time.monotonic() - began_s
     missing = set(range(first, first + schedules)) - {result["seed"] for result in report.results}
     for seed in missing - set(report.broken):
-        report.broken[seed] = "its process ended"
+        status = workers[(seed - first) % jobs].returncode
+        report.broken[seed] = f"its process ended, with status {status} in the end"
     return report
 
 
@@ -151,7 +158,9 @@ def _work(seeds: range) -> None:
         if not child:
             _run_batch(seeds[begin : begin + BATCH])
             os._exit(0)
-        os.waitpid(child, 0)
+        _, status = os.waitpid(child, 0)
+        if status:
+            print(f"a process of the simulation ended with status {status}", file=sys.stderr)
 
 
 def _run_batch(seeds: range) -> None:
