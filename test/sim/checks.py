@@ -28,6 +28,8 @@ TUNNELS = {False: Patience(suspect_s=3.5, dead_s=5.0), True: Patience(suspect_s=
 LINKS = {False: Patience(suspect_s=1.0, dead_s=4.0), True: Patience(suspect_s=1.0, dead_s=1.5)}
 #: What was sent before the silence may come so much later, and a check is as late as the machine is slow.
 MARGIN_S = 1.0
+#: When nothing has been broken for so long nobody is silent any more.
+QUIET_S = 10.0
 #: One more read than the mark at which the opposite leg is paused.
 STREAM_BYTES = 65_536 + 4 * READ_BYTES
 #: One message carries at most so much (protocol.md, Session).
@@ -41,17 +43,19 @@ SESSION_BYTES = 2 * MESSAGE_BYTES
 def look(world: World) -> None:
     """Everything that is true always."""
     fast = world.topology.fast
+    # What is silent since something broke has been found out by then.
+    quiet = world.ledger.quiet_s() > QUIET_S
     for instance in world.instances.values():
         if instance.alive:
             for tunnel in instance.agent_tunnels():
-                _look_at(world, instance, tunnel, TUNNELS[fast])
+                _look_at(world, instance, tunnel, TUNNELS[fast], quiet)
             for link in instance.links():
-                _look_at(world, instance, link.tunnel, LINKS[fast])
+                _look_at(world, instance, link.tunnel, LINKS[fast], quiet)
 
 
-def _look_at(world: World, instance: Instance, tunnel: Tunnel, patience: Patience) -> None:
+def _look_at(world: World, instance: Instance, tunnel: Tunnel, patience: Patience, quiet: bool) -> None:
     connection = carrier(tunnel)
-    if tunnel.up and not instance.reactor.frozen:
+    if not quiet and tunnel.up and not instance.reactor.frozen:
         _silence(world, instance, tunnel, connection.other.reactor, patience)
     _bounds(world, instance, tunnel, connection)
 

@@ -23,7 +23,7 @@ from test.sim.traffic import Ending, Script
 from test.sim.world import World
 
 #: Between two looks at what must always be true, in seconds of the simulation.
-LOOK_S = 0.2
+LOOK_S = 0.25
 #: From the start until all is redundant.
 START_S = 6.0
 #: From the last remedy until all is redundant: the longest back-off of a forward service is 30 s, and a dial may take 5 s.
@@ -128,11 +128,11 @@ class Run:
         self._set_jitter()
         for name in self._dice.sample(world.topology.nodes, len(world.topology.nodes)):
             world.start(name)
-            self._pass(self._dice.choice((0.0, 0.0, 0.1, 0.7)))
+            self._pass(self._dice.choice((0.0, 0.0, 0.0, 0.1, 0.5)))
         self._until(lambda: next(checks.missing(world), ""), START_S)
         world.say("all is redundant")
         self._client_timer = world.clock.callLater(0, self._next_client)
-        self._pass(0.5)
+        self._pass(0.3)
 
     def _set_jitter(self) -> None:
         if self._dice.random() < 0.5:
@@ -157,7 +157,7 @@ class Run:
             self._quiet_s = mended_s + AFTER_S
             self._until(lambda: next(checks.missing(self.world), ""), STRICT_HEAL_S)
             self.world.say(f"all is redundant after {self.world.now_s - mended_s:.1f} s")
-            self._pass(self._dice.choice((0.0, 0.5, 2.0)))
+            self._pass(self._dice.choice((0.0, 0.3, 1.0)))
         self.world.strict = self.world.one_at_a_time = False
 
     def _storm(self) -> None:
@@ -217,7 +217,7 @@ class Run:
         left = list(world.topology.nodes)
         for name in self._dice.sample(left, len(left)):
             world.stop(name, lambda name=name: left.remove(name))  # type: ignore[misc]
-            self._pass(self._dice.choice((0.0, 0.1, 1.0)))
+            self._pass(self._dice.choice((0.0, 0.0, 0.1, 0.7)))
         self._until(lambda: f"{left} have not stopped" if left else "", STOP_S)
 
     # -- time ---------------------------------------------------------------------------------------------------------------
@@ -265,8 +265,8 @@ class Run:
             }
             sizes = {"up_bytes": 2, "down_bytes": 2, **sizes}
             more = {slow: dice.choice((0.5, 2.0))}
-        elif kind < 0.25:
-            more = {"pieces": dice.randint(2, 10), "gap_s": dice.uniform(0.1, 0.8)}
+        elif kind < 0.22:
+            more = {"pieces": dice.randint(2, 8), "gap_s": dice.uniform(0.1, 0.6)}
         return Script(number=next(self._numbers), ending=ending, **sizes, **more)
 
     # -- the log ------------------------------------------------------------------------------------------------------------
@@ -300,8 +300,8 @@ def topology(seed: int) -> Topology:
         agents=dice.choice((2, 2, 2, 2, 3)),
         own_names=own,
         shared_name=shared,
-        finding=dice.choices(tuple(Finding), (5, 4, 1))[0],
+        finding=dice.choices(tuple(Finding), (6, 5, 1))[0],
         retry_s=dice.choice((5, 30)),
-        prepared=dice.choices((1, 2, 4), (14, 3, 1))[0],
-        fast=dice.random() < 0.15,
+        prepared=dice.choices((1, 2, 4), (30, 4, 1))[0],
+        fast=dice.random() < 0.12,
     )
