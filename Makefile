@@ -32,7 +32,7 @@ check: $(VENV)/.ready ## lint, formatting and types
 
 coverage: $(VENV)/.ready ## all tests, with branch coverage of the sans-IO floor at 100 %
 	$(BIN)/coverage erase
-	PYTHONPATH=. $(BIN)/coverage run -m twisted.trial test
+	PYTHONPATH=. $(BIN)/python -m test
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --include='kwic/config/*,kwic/wire/*,kwic/policy/*,kwic/errors.py' --fail-under=100
 

@@ -1,0 +1,3 @@
+"""Tests of bench."""
+
+import test.patience  # noqa: F401

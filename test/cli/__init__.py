@@ -1,1 +1,3 @@
 """Tests of kwic.cli."""
+
+import test.patience  # noqa: F401

@@ -1,1 +1,3 @@
 """Tests of kwic.config."""
+
+import test.patience  # noqa: F401

@@ -1,1 +1,3 @@
 """Tests of kwic.service."""
+
+import test.patience  # noqa: F401

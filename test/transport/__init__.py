@@ -1,1 +1,3 @@
 """Tests of kwic.transport."""
+
+import test.patience  # noqa: F401

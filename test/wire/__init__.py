@@ -1,7 +1,3 @@
 """Tests of kwic.wire."""
 
-from hypothesis import settings
-
-# a busy machine is no bug: time is never what these tests are about
-settings.register_profile("kwic", deadline=None)
-settings.load_profile("kwic")
+import test.patience  # noqa: F401

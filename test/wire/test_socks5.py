@@ -216,6 +216,15 @@ class ReplyParserTests(SynchronousTestCase):
         self.assertEqual(parser.receive(b"\x00"), (None, b""))
         self.assertTrue(parser.method_accepted)
 
+    def test_usual_reply(self) -> None:
+        """The reply that nearly every dial ends with is understood when it comes alone, and again after it."""
+        parser = ReplyParser()
+        parser.receive(method_reply())
+        for _ in range(2):
+            self.assertEqual(
+                parser.receive(reply(Rep.SUCCEEDED)), (Reply(code=Rep.SUCCEEDED, host="0.0.0.0", port=0), b"")
+            )
+
     def test_bind_has_two_replies(self) -> None:
         """The second reply says that somebody has come, and the bytes follow it."""
         parser = ReplyParser()
