@@ -65,11 +65,21 @@ class SimCall:
 
         :returns: whether it happened.
         """
-        if not self.is_due():
+        # Two of three things that happen are calls: what `is_due` and `run` do stands here again.
+        if self._state != "waiting":
             return False
-        owner = self._clock.acting = self.owner
-        if owner is None or owner.runs:
-            self.run()
+        clock = self._clock
+        if self.at_s > clock.now_s:
+            clock.push(self.at_s, self)
+            return False
+        owner = clock.acting = self.owner
+        if owner is None:
+            self._state = "called"
+            self.func(*self.args, **self.kwargs)
+        elif owner.runs:
+            self._state = "called"
+            owner.calls.discard(self)
+            self.func(*self.args, **self.kwargs)
         elif owner.alive:
             owner.put_off(self)
         return True
@@ -78,7 +88,7 @@ class SimCall:
         """Whether it is to happen now; if it was moved, another turn comes."""
         if self._state != "waiting":
             return False
-        if self.at_s > self._clock.seconds():
+        if self.at_s > self._clock.now_s:
             self._clock.push(self.at_s, self)
             return False
         return True
@@ -122,15 +132,15 @@ class SimClock:
     """The time of a whole simulation."""
 
     def __init__(self) -> None:
-        # Not 0: a clock that is may hide what forgets to ask for the time.
-        self._now = 1000.0
+        #: The same as `seconds()`. Not 0: a clock that is may hide what forgets to ask for the time.
+        self.now_s = 1000.0
         self._heap: list[tuple[float, int, SimCall | SimEvent]] = []
         self._order = count()
         #: Whose call runs now; None: the world's.
         self.acting: Any = None
 
     def seconds(self) -> float:
-        return self._now
+        return self.now_s
 
     def callLater(self, delay: float, callable: Callable, *args: Any, **kwargs: Any) -> SimCall:  # noqa: A002
         return self.call_for(None, delay, callable, args, kwargs)
@@ -138,7 +148,7 @@ class SimClock:
     def call_for(self, owner: Any, delay: float, func: Callable, args: Any, kwargs: Any) -> SimCall:
         """A call that belongs to a host."""
         assert delay >= 0, delay
-        at_s = self._now + delay
+        at_s = self.now_s + delay
         call = SimCall(self, at_s, owner, func, args, kwargs)
         heappush(self._heap, (at_s, next(self._order), call))
         return call
@@ -149,7 +159,7 @@ class SimClock:
 
     def push(self, at_s: float, call: SimCall) -> None:
         """The turn of a call is to come then."""
-        heappush(self._heap, (max(at_s, self._now), next(self._order), call))
+        heappush(self._heap, (max(at_s, self.now_s), next(self._order), call))
 
     def getDelayedCalls(self) -> list[SimCall]:
         calls = {call: None for _, _, call in sorted(self._heap) if isinstance(call, SimCall)}
@@ -164,19 +174,19 @@ class SimClock:
         """
         heap = self._heap
         while heap and heap[0][0] <= until_s:
-            self._now, _, call = heappop(heap)
+            self.now_s, _, call = heappop(heap)
             if call.turn():
                 return True
         return False
 
     def run(self, seconds: float) -> None:
         """Let time pass."""
-        until_s = self._now + seconds
+        until_s = self.now_s + seconds
         heap = self._heap
         while heap and heap[0][0] <= until_s:
-            self._now, _, call = heappop(heap)
+            self.now_s, _, call = heappop(heap)
             call.turn()
-        self._now = until_s
+        self.now_s = until_s
 
     def run_until(self, condition: Callable[[], Any], timeout_s: float = 60.0) -> float:
         """
@@ -184,9 +194,9 @@ class SimClock:
 
         :returns: how long it took, in seconds.
         """
-        began_s = self._now
-        until_s = self._now + timeout_s
+        began_s = self.now_s
+        until_s = self.now_s + timeout_s
         while not condition():
             if not self.step(until_s):
                 raise AssertionError(f"it did not come about within {timeout_s} s")
-        return self._now - began_s
+        return self.now_s - began_s

@@ -184,11 +184,12 @@ class SimNetwork:
 
     def carry(self, sender: SimTransport, item: Item) -> None:
         """Something of a connection is on its way: with what was sent before and arrives at the same moment, or by itself."""
-        way = sender.reactor.name, sender.other.reactor.name
-        at_s, items = sender.arrival(self.between(*way))
+        receiver = sender.other
+        a, b = way = sender.reactor.name, receiver.reactor.name
+        at_s, items = sender.arrival(self.between(a, b))
         items.append(item)
         if len(items) == 1:
-            self.clock.at(at_s, self._land, way, sender.other, items)
+            self.clock.at(at_s, self._land, way, receiver, items)
 
     def _land(self, pair: tuple[str, str], receiver: SimTransport, items: list[Item]) -> None:
         landed = tuple(items)
@@ -277,6 +278,8 @@ class SimReactor:
     def __init__(self, network: SimNetwork, name: str, addresses: Sequence[str]) -> None:
         self.network = network
         self._clock = network.clock
+        # Nothing is asked as often as the time.
+        self.seconds = network.clock.seconds
         self.name = name
         self.addresses = tuple(addresses)
         self.alive = True
@@ -295,9 +298,6 @@ class SimReactor:
         return f"<{self.name} {'/'.join(self.addresses)}>"
 
     # -- IReactorTime and what goes with it
-    def seconds(self) -> float:
-        return self._clock.seconds()
-
     def callLater(self, delay: float, callable: Callable, *args: Any, **kwargs: Any) -> SimCall:  # noqa: A002
         call = self._clock.call_for(self, delay, callable, args, kwargs)
         if self.alive:

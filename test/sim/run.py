@@ -41,6 +41,8 @@ WELL_S = 1.0
 #: Stopping may take the grace, the goodbyes and a moment.
 STOP_S = 10.0
 
+_ERROR, _CRITICAL = LogLevel.error, LogLevel.critical
+
 
 class BrokenError(AssertionError):
     """Something was not as it must be."""
@@ -277,7 +279,7 @@ class Run:
         failure = event.get("log_failure")
         if failure is not None:
             self.world.wrong(f"{formatEvent(event)}\n{failure.getTraceback()}")
-        elif level in (LogLevel.error, LogLevel.critical):
+        elif level is _ERROR or level is _CRITICAL:
             self.world.wrong(f"logged: {formatEvent(event)}")
         elif self._tracing and "took" not in event:
             acting = self.world.clock.acting

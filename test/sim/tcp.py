@@ -221,7 +221,7 @@ class SimTransport:
 
     def arrival(self, latency_s: float) -> tuple[float, list[Item]]:
         """:returns: when something that is sent now arrives, never before what was sent earlier; and what arrives at the same moment."""
-        at_s = self.reactor.seconds() + latency_s
+        at_s = self.reactor.network.clock.now_s + latency_s
         if at_s > self._arrives_s:
             self._arrives_s = at_s
             self._flight = []
