@@ -20,6 +20,7 @@ from kwic.errors import MisuseError
 from kwic.policy.choice import Candidate
 from kwic.transport.connect_error import Why, explain
 from kwic.transport.ending import explain_end
+from kwic.transport.lean_connect import LeanEndpoint
 from kwic.transport.leg import Leg
 from kwic.transport.negotiation import Opener
 from kwic.transport.tunnel import Tunnel
@@ -211,10 +212,19 @@ class EndpointPath:
         """Connect. There is nobody in between who could acknowledge: this process did."""
         attempt.acknowledged()
         try:
-            waiting: Deferred[Any] = self.endpoint().connect(_LEGS)
+            endpoint = self.endpoint()
+            if not isinstance(endpoint, LeanEndpoint):
+                return self._wait(endpoint.connect(_LEGS), attempt)
         except Exception:  # noqa: BLE001 - whatever an endpoint's construction raises is a failed attempt
             self._not_connected(Failure(), attempt)
             return lambda: None
+        return endpoint.dial(
+            _LEGS.buildProtocol,
+            lambda leg: self._connected(leg, attempt),
+            lambda failure: self._not_connected(failure, attempt),
+        )
+
+    def _wait(self, waiting: Deferred[Any], attempt: Attempt) -> Callable[[], None]:
         waiting.addCallbacks(
             self._connected, self._not_connected, callbackArgs=(attempt,), errbackArgs=(attempt,)
         )

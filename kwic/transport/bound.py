@@ -6,8 +6,11 @@ from typing import Any
 
 from twisted.protocols.policies import ProtocolWrapper
 
-from kwic.transport.lean_tcp import FIRST_READ_BYTES
+from kwic.transport.lean_tcp import FIRST_READ_BYTES, LeanConnection
+from kwic.transport.stream import Stream
 from kwic.transport.websocket_transport import WebSocketTransport
+
+_OWN = (LeanConnection, Stream)
 
 
 def set_bound(transport: Any, pending_bytes: int) -> None:
@@ -17,7 +20,10 @@ def set_bound(transport: Any, pending_bytes: int) -> None:
     :param transport: of any kind. TLS and WebSockets keep nothing themselves: the connection below them does.
     :param pending_bytes: the bound.
     """
-    if isinstance(transport, ProtocolWrapper):
+    # Its class is asked: a transport of Twisted's on top of a connection passes on whatever it does not have itself.
+    if type(transport) in _OWN:
+        transport.high_bytes = pending_bytes
+    elif isinstance(transport, ProtocolWrapper):
         set_bound(transport.transport, pending_bytes)
     elif isinstance(transport, WebSocketTransport):
         set_bound(transport.below, pending_bytes)

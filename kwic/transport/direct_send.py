@@ -17,6 +17,8 @@ from twisted.internet.interfaces import IReactorFDSet
 from kwic.transport.lean_tcp import SEND_BYTES, LeanConnection
 from kwic.transport.stream import Stream
 
+_OWN = (LeanConnection, Stream)
+
 
 def fits(transport: Any) -> bool:
     """Whether a transport is one of Twisted's TCP connections, as this file knows them, over a real socket."""
@@ -38,8 +40,9 @@ def sender(transport: Any) -> Callable[[Any], None]:
     :returns: to be called with bytes, or a view of bytes that may change afterwards.
     """
     # Its class is asked: a transport of Twisted's on top of a connection – TLS – passes on whatever it does not have itself.
-    if isinstance(transport, LeanConnection | Stream):
-        return transport.send_now
+    if isinstance(transport, _OWN):
+        send_now: Callable[[Any], None] = transport.send_now
+        return send_now
     if not fits(transport):
         write: Callable[[Any], None] = transport.write
         return lambda data: write(data if type(data) is bytes else bytes(data))

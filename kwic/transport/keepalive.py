@@ -28,7 +28,7 @@ def probe_when_silent(transport: Any) -> None:
     while getattr(below, "transport", None) is not None:
         below = below.transport
     connection = getattr(below, "socket", None)
-    if isinstance(connection, socket.socket):
+    if isinstance(connection, socket.SocketType):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option, value in _OPTIONS.items():
             connection.setsockopt(socket.IPPROTO_TCP, option, value)

@@ -14,13 +14,16 @@ from typing import Any
 
 from twisted.internet import tcp
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
-from twisted.internet.posixbase import PosixReactorBase
+from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
-from kwic.transport import lean_tcp
+from kwic.transport.lean_tcp import LeanConnection, fits, tcp_address, tune
 
 #: Connections that may wait to be accepted: a burst of clients must not be turned away by the kernel.
 BACKLOG = 1024
+
+#: So many more are taken the next time when there were as many as were taken.
+MORE_ACCEPTS = 20
 
 #: So many are taken at once where other processes take some too: one would take all while the others wake up.
 SHARED_ACCEPTS = 4
@@ -36,6 +39,10 @@ ANY_IPV6 = "::"
 class _Port(tcp.Port):
     """A socket that takes no IPv4 clients where it is an IPv6 one, and whose clients are lean."""
 
+    log = Logger()
+    factory: Any
+    socket: Any
+
     #: Other processes of ours have it, or one like it, too.
     shared = False
     #: So many are taken at once, at most.
@@ -50,25 +57,51 @@ class _Port(tcp.Port):
             created.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if self.addressFamily == socket.AF_INET6:
             created.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        if lean_tcp.fits(self.reactor):
-            lean_tcp.tune(created)
+        tune(created)
         return created
 
-    def startListening(self) -> None:
-        """Listen, or go on where another process began."""
-        if lean_tcp.fits(self.reactor):
-            self.transport = lean_tcp.LeanConnection
-        super().startListening()
-
     def doRead(self) -> None:
-        """Take those who came, or some of them."""
-        self.numberAccepts = min(self.numberAccepts, self.most_accepts)
-        super().doRead()
+        """Take those who came, or some of them; as many more next time as there seem to be."""
+        most = min(self.numberAccepts, self.most_accepts)
+        taken = self._take(most)
+        if taken is None:
+            # There are no file descriptors left, or the like: Twisted knows what to do.
+            self.numberAccepts = most
+            super().doRead()
+        else:
+            self.numberAccepts = most + MORE_ACCEPTS if taken == most else max(1, taken)
 
     def take_all(self) -> None:
         """Take everybody whom the kernel has let in for us: we are about to stop."""
-        self.numberAccepts = BACKLOG
-        super().doRead()
+        self._take(BACKLOG)
+
+    def _take(self, most: int) -> int | None:
+        """:returns: how many came, `most` at most; None when they could not be let in."""
+        # What `socket.accept` does before it makes an object of the file descriptor that costs three times as much.
+        accept = self.socket._accept  # noqa: SLF001
+        for taken in range(most):
+            try:
+                number, where = accept()
+            except BlockingIOError:
+                return taken
+            except OSError:
+                return None
+            connected = socket.SocketType(self.addressFamily, socket.SOCK_STREAM, 0, number)
+            connected.setblocking(False)
+            self._serve(connected, where)
+        return most
+
+    def _serve(self, connected: socket.SocketType, where: tuple[Any, ...]) -> None:
+        peer = tcp_address(where)
+        try:
+            protocol = self.factory.buildProtocol(peer)
+        except Exception:  # noqa: BLE001 - the others are to be served
+            self.log.failure("a client could not be served")
+            protocol = None
+        if protocol is None:
+            connected.close()
+        else:
+            LeanConnection(connected, protocol, peer, self.reactor).begin()
 
 
 def listen(
@@ -91,7 +124,7 @@ def listen(
     :param inherited: the file descriptor of a socket that listens there already; it is closed here.
     :raises CannotListenError: that is not possible.
     """
-    if not isinstance(reactor, PosixReactorBase):
+    if not fits(reactor):
         listening: IListeningPort = reactor.listenTCP(port, factory, backlog=BACKLOG, interface=host)
         return listening
     if inherited is None:

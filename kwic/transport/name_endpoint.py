@@ -19,7 +19,8 @@ from twisted.internet.interfaces import (
 )
 from zope.interface import implementer
 
-from kwic.transport import lean_tcp
+from kwic.transport.lean_connect import LeanEndpoint
+from kwic.transport.lean_tcp import fits
 from kwic.transport.race import Contender, Race
 from kwic.transport.resolver import take_back
 
@@ -40,28 +41,13 @@ def tcp_endpoint(reactor: Any, host: str, port: int, timeout_s: float) -> IStrea
 
 def address_endpoint(reactor: Any, address: str, port: int, timeout_s: float) -> IStreamClientEndpoint:
     """:returns: an endpoint for a literal address."""
-    if lean_tcp.fits(reactor):
+    if fits(reactor):
         return LeanEndpoint(reactor, address, port, timeout_s)
     # Twisted's endpoints bring much that a gateway never calls; this is for reactors that are none of ours (Windows, tests).
     from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 
     kind = TCP6ClientEndpoint if ":" in address else TCP4ClientEndpoint
     return DirectEndpoint(kind(reactor, address, port, timeout=timeout_s))
-
-
-@implementer(IStreamClientEndpoint)
-class LeanEndpoint:
-    """A literal address, dialled with as little as possible."""
-
-    def __init__(self, reactor: Any, address: str, port: int, timeout_s: float) -> None:
-        self._reactor = reactor
-        self._address = address
-        self._port = port
-        self._timeout_s = timeout_s
-
-    def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
-        """Connect."""
-        return lean_tcp.connect(self._reactor, self._address, self._port, factory, self._timeout_s)
 
 
 @implementer(IStreamClientEndpoint)

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from typing import Any
 from unittest import mock
 
-from twisted.internet import defer, error, main, reactor, tcp
-from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet import defer, error, main, reactor
+from twisted.internet.interfaces import (
+    IConsumer,
+    IHalfCloseableDescriptor,
+    IHalfCloseableProtocol,
+    ILoggingContext,
+    IPushProducer,
+    IReadWriteDescriptor,
+    ISystemHandle,
+    ITCPTransport,
+)
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
+from zope.interface.verify import verifyObject
 
 from kwic.transport import lean_tcp
 from kwic.transport.direct_send import sender
-from kwic.transport.lean_tcp import FIRST_READ_BYTES, Connecting, LeanConnection, fits, is_known
-from kwic.transport.leg import Leg, tune
+from kwic.transport.lean_connect import Connecting, LeanEndpoint
+from kwic.transport.lean_tcp import FIRST_READ_BYTES, READ_BYTES, LeanConnection, fits, tcp_address
+from kwic.transport.leg import Leg
 from kwic.transport.listen import listen
 from kwic.transport.relay import Relay
 from test.transport.links import LinkEnd
@@ -53,6 +65,9 @@ class Counting:
     def resumeProducing(self) -> None:
         self.calls.append("resume")
 
+    def stopProducing(self) -> None:
+        self.calls.append("stop")
+
 
 class ConnectionTests(SynchronousTestCase):
     """One end is ours, the other a plain socket."""
@@ -60,38 +75,57 @@ class ConnectionTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.reactor = Reactor()
         ours, self.peer = connected()
+        ours.setblocking(False)
         self.addCleanup(ours.close)
         self.addCleanup(self.peer.close)
         self.peer.settimeout(PATIENCE_S)
         self.socket = ours
         self.protocol = Recording()
-        self.connection = LeanConnection(ours, self.protocol, self.peer.getsockname(), None, 0, self.reactor)
-        self.protocol.makeConnection(self.connection)
+        self.connection = LeanConnection(
+            ours, self.protocol, tcp_address(self.peer.getsockname()), self.reactor
+        )
+        self.connection.begin()
 
-    def test_this_version(self) -> None:
-        """This version of Twisted's connections is the one that is known: fails loudly when it is not any more."""
-        self.assertTrue(lean_tcp.IS_KNOWN)
+    def test_where_it_fits(self) -> None:
+        """It needs a reactor that watches file descriptors."""
         self.assertTrue(fits(reactor))
-
-    def test_another_version(self) -> None:
-        """Where a method is missing or takes something else, Twisted's own are used; so they are without file descriptors."""
-        for name in ("doRead", "_closeSocket"):
-            with mock.patch.object(tcp.Server, name, lambda self, one, two: None):
-                self.assertFalse(is_known(tcp.Server))
-        self.assertFalse(is_known(object))
         self.assertFalse(fits(Clock()))
 
-    def test_everything_that_twisted_gives(self) -> None:
-        """It has every attribute that Twisted's own would have."""
-        ours, peer = connected()
-        self.addCleanup(ours.close)
-        self.addCleanup(peer.close)
-        protocol = Recording()
-        twisted_s = tcp.Server(ours, protocol, peer.getsockname(), None, 0, self.reactor)
-        missing = set(vars(twisted_s)) - set(vars(self.connection)) - {"repstr"}
-        self.assertEqual(missing, set())
+    def test_interfaces(self) -> None:
+        """It is what reactors, protocols and producers take it for."""
+        for interface in (
+            ITCPTransport,
+            IConsumer,
+            IPushProducer,
+            IReadWriteDescriptor,
+            IHalfCloseableDescriptor,
+            ILoggingContext,
+            ISystemHandle,
+        ):
+            verifyObject(interface, self.connection)
         self.assertIn("127.0.0.1", repr(self.connection))
         self.assertEqual(self.connection.logPrefix(), "TCP")
+        self.assertIs(self.connection.getHandle(), self.socket)
+        self.assertEqual(self.connection.fileno(), self.socket.fileno())
+
+    def test_addresses(self) -> None:
+        """Both ends are known; an IPv6 address has its scope where it has one."""
+        self.assertEqual(self.connection.getPeer(), tcp_address(self.peer.getsockname()))
+        self.assertEqual(self.connection.getHost(), tcp_address(self.socket.getsockname()))
+        self.assertEqual(tcp_address(("::1", 80, 0, 0)).host, "::1")
+        name = socket.if_indextoname(1)
+        self.assertEqual(tcp_address(("fe80::1", 80, 0, 1)).host, f"fe80::1%{name}")
+
+    def test_options(self) -> None:
+        """What can be set is set, also where the system does not want to."""
+        for enabled in (True, False):
+            self.connection.setTcpNoDelay(enabled)
+            self.connection.setTcpKeepAlive(enabled)
+            self.assertIs(self.connection.getTcpNoDelay(), enabled)
+            self.assertIs(self.connection.getTcpKeepAlive(), enabled)
+        with mock.patch.object(self.connection, "socket") as refusing:
+            refusing.setsockopt.side_effect = OSError
+            self.connection.setTcpNoDelay(True)
 
     def test_read(self) -> None:
         """Bytes are delivered; nothing to read is no end; the end is one."""
@@ -100,11 +134,12 @@ class ConnectionTests(SynchronousTestCase):
         self.connection.doRead()
         self.assertEqual(self.protocol.received, [b"hello"])
         self.peer.close()
-        self.assertIs(self.connection.doRead(), main.CONNECTION_DONE)
+        self.connection.doRead()
+        self.assertTrue(self.protocol.lost.check(error.ConnectionDone))
+        self.assertEqual(self.reactor.readers, set())
 
     def test_reads_grow_and_shrink(self) -> None:
         """Reads become larger while they are full, up to what the transport allows, and smaller again."""
-        tune(self.connection)
         self.peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_000_000)
         self.peer.sendall(bytes(400_000))
         while sum(map(len, self.protocol.received)) < 400_000:
@@ -112,7 +147,7 @@ class ConnectionTests(SynchronousTestCase):
         sizes = [len(piece) for piece in self.protocol.received]
         self.assertEqual(sizes[0], FIRST_READ_BYTES)
         self.assertGreater(max(sizes), FIRST_READ_BYTES)
-        self.assertLessEqual(max(sizes), self.connection.bufferSize)
+        self.assertLessEqual(max(sizes), READ_BYTES)
         for _ in range(5):
             self.peer.sendall(b"x")
             self.connection.doRead()
@@ -123,36 +158,119 @@ class ConnectionTests(SynchronousTestCase):
         self.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         self.peer.close()
         self.assertIs(self.connection.doRead(), main.CONNECTION_LOST)
-        self.assertIs(self.connection.writeSomeData(b"x"), main.CONNECTION_LOST)
+        self.connection.write(b"x")
+        self.assertIs(self.connection.doWrite(), main.CONNECTION_LOST)
+
+    def patch_sends(self, most: int) -> None:
+        """Have the socket take no more than so much at once."""
+        self.patch(lean_tcp, "SEND_BYTES", most)
 
     def test_write(self) -> None:
         """What the socket takes is sent, no more than the limit at once; a full socket takes nothing."""
-        self.connection.SEND_LIMIT = 4
-        self.assertEqual(self.connection.writeSomeData(b"abcdef"), 4)
-        self.assertEqual(self.peer.recv(10), b"abcd")
-        self.connection.SEND_LIMIT = 1 << 24
-        while self.connection.writeSomeData(bytes(1 << 20)):
-            pass
-        self.assertEqual(self.connection.writeSomeData(b"x"), 0)
+        self.patch_sends(4)
+        self.connection.write(b"abcdef")
+        self.connection.doWrite()
+        self.assertEqual((self.peer.recv(10), self.connection.waiting_bytes), (b"abcd", 2))
+        self.assertIn(self.connection, self.reactor.writers)
+        self.connection.doWrite()
+        self.assertEqual((self.peer.recv(10), self.connection.waiting_bytes), (b"ef", 0))
+        self.assertEqual(self.reactor.writers, set())
+        self.patch_sends(1 << 24)
+        self.connection.write(bytes(1 << 24))
+        left = 1 << 25
+        while self.connection.waiting_bytes < left:
+            left = self.connection.waiting_bytes
+            self.connection.doWrite()
+        self.assertGreater(left, 0)
+        self.assertIsNone(self.connection.doWrite())
+
+    def test_small_pieces(self) -> None:
+        """Small pieces are sent together and in order, whatever the socket takes of them; large ones are not copied for it."""
+        pieces = [
+            bytes((number % 251,)) * (70_000 if number % 7 == 3 else 100 * number) for number in range(50)
+        ]
+        self.patch_sends(150_001)
+        for piece in pieces:
+            self.connection.write(piece)
+        self.connection.writeSequence([b"a", b"", b"b"])
+        expected = b"".join(pieces) + b"ab"
+        self.assertEqual(self.connection.waiting_bytes, len(expected))
+        found = b""
+        turns = 0
+        while len(found) < len(expected):
+            self.connection.doWrite()
+            turns += 1
+            found += self.peer.recv(1 << 20)
+        self.assertEqual(found, expected)
+        self.assertLess(turns, 30)
+
+    def test_nothing_but_bytes(self) -> None:
+        """What is no bytes is refused, as Twisted's do; nothing is nothing."""
+        for wrong in ("text", bytearray(b"x"), memoryview(b"x"), None):
+            self.assertRaises(TypeError, self.connection.write, wrong)
+        self.connection.write(b"")
+        self.connection.writeSequence([])
+        self.assertEqual(self.reactor.writers, set())
+
+    def test_no_room_in_the_kernel(self) -> None:
+        """ENOBUFS is a full socket, and no end."""
+        self.connection.write(b"x")
+        with mock.patch.object(self.connection, "socket") as full:
+            full.send.side_effect = OSError(errno.ENOBUFS, "no buffer space")
+            self.assertIsNone(self.connection.doWrite())
+        self.assertEqual(self.connection.waiting_bytes, 1)
+        self.connection.doWrite()
+        self.assertEqual(self.peer.recv(10), b"x")
 
     def test_producer(self) -> None:
         """A producer is paused when more than the bound waits, and goes on at half of it; what was sent of a piece counts no more."""
         self.connection.high_bytes = 100
         producer = Counting()
         self.connection.registerProducer(producer, True)
-        self.connection.SEND_LIMIT = 60
+        self.patch_sends(60)
         self.connection.write(bytes(100))
         self.assertEqual(producer.calls, [])
         self.connection.write(bytes(11))
         self.assertEqual((producer.calls, self.connection.waiting_bytes), (["pause"], 111))
         self.connection.doWrite()
         self.assertEqual((producer.calls, self.connection.waiting_bytes), (["pause"], 51))
-        self.connection.SEND_LIMIT = 1
+        self.patch_sends(1)
         self.connection.doWrite()
         self.assertEqual((producer.calls, self.connection.waiting_bytes), (["pause", "resume"], 50))
         self.connection.write(bytes(50))
         self.connection.doWrite()
         self.assertEqual(producer.calls, ["pause", "resume"])
+
+    def test_producer_that_goes_on_unasked(self) -> None:
+        """One that goes on although it was paused is paused again."""
+        self.connection.high_bytes = 10
+        producer = Counting()
+        self.connection.registerProducer(producer, True)
+        self.connection.write(bytes(11))
+        self.connection.write(b"x")
+        self.assertEqual(producer.calls, ["pause", "pause"])
+        self.connection.doWrite()
+        self.assertEqual(producer.calls, ["pause", "pause", "resume"])
+
+    def test_who_is_paused_by_another(self) -> None:
+        """A producer that somebody else has paused is asked to go on when the socket has room (see `line`)."""
+        producer = Counting()
+        self.connection.registerProducer(producer, True)
+        self.connection.producerPaused = True
+        self.connection.startWriting()
+        self.connection.doWrite()
+        self.assertEqual((producer.calls, self.connection.producerPaused), (["resume"], False))
+        self.assertEqual(self.reactor.writers, set())
+
+    def test_one_producer(self) -> None:
+        """A second producer is refused; one that comes too late is stopped."""
+        self.connection.registerProducer(Counting(), True)
+        self.assertRaises(RuntimeError, self.connection.registerProducer, Counting(), True)
+        self.connection.unregisterProducer()
+        self.connection.connectionLost(Failure(main.CONNECTION_LOST))
+        late = Counting()
+        self.connection.registerProducer(late, True)
+        self.assertEqual(late.calls, ["stop"])
 
     def test_producer_that_has_gone(self) -> None:
         """One that was paused and has left is not asked to go on; one of a connection that breaks neither."""
@@ -220,11 +338,109 @@ class ConnectionTests(SynchronousTestCase):
         self.assertEqual(self.peer.recv(10), b"bye")
 
     def test_abort(self) -> None:
-        """Ending abruptly is a reset for the other end."""
-        self.connection.abortConnection()
+        """Ending abruptly is a reset for the other end, and nothing else happens until the protocol knows."""
+        self.connection.write(b"never sent")
+        for _ in range(2):
+            self.connection.abortConnection()
+        self.connection.write(b"x")
+        self.connection.send_now(b"x")
+        self.connection.loseWriteConnection()
+        self.connection.loseConnection()
+        self.connection.resumeProducing()
+        self.assertIsNone(self.connection.doWrite())
+        self.assertFalse(self.connection.end_at_once())
+        self.assertEqual(
+            (self.reactor.readers, self.reactor.writers, self.protocol.lost), (set(), set(), None)
+        )
         self.reactor.advance(0)
+        self.assertTrue(self.protocol.lost.check(error.ConnectionAborted))
         with self.assertRaises(ConnectionResetError):
             self.peer.recv(1)
+
+    def test_after_the_end(self) -> None:
+        """When it is over nothing that is asked of it does anything."""
+        self.connection.connectionLost(Failure(main.CONNECTION_LOST))
+        self.protocol.lost = None
+        self.connection.connectionLost(Failure(main.CONNECTION_DONE))
+        for call in ("loseConnection", "abortConnection", "loseWriteConnection", "pauseProducing"):
+            getattr(self.connection, call)()
+        for call in (
+            "resumeProducing",
+            "stopProducing",
+            "startWriting",
+            "startReading",
+            "unregisterProducer",
+        ):
+            getattr(self.connection, call)()
+        self.connection.write(b"x")
+        self.assertEqual((self.reactor.readers, self.reactor.writers), (set(), set()))
+        self.assertEqual((self.connection.fileno(), self.protocol.lost), (-1, None))
+        self.assertEqual(self.connection.getPeer().host, "127.0.0.1")
+        self.assertFalse(hasattr(self.connection, "socket"))
+
+    def test_another_says_that_writing_is_over(self) -> None:
+        """A reactor that cannot write any more ends it."""
+        self.connection.writeConnectionLost(Failure(main.CONNECTION_LOST))
+        self.assertTrue(self.protocol.lost.check(error.ConnectionLost))
+
+    def test_begin(self) -> None:
+        """The reactor is asked for what is wanted once the protocol knows the connection, and not before."""
+        for wanted in ("pause", "write", "lose", "end", "fail"):
+            ours, peer = connected()
+            self.addCleanup(ours.close)
+            self.addCleanup(peer.close)
+            asked = Asked()
+            protocol = Deciding(wanted)
+            connection = LeanConnection(ours, protocol, tcp_address(peer.getsockname()), asked)
+            connection.begin()
+            self.assertEqual(asked.asked, DECIDED[wanted], wanted)
+            self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), wanted == "fail")
+            asked.advance(0)
+            self.assertEqual(connection.disconnected, wanted in ("end", "fail"))
+
+
+class Asked(Reactor):
+    """Writes down what it is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+
+    def addReader(self, reader: Any) -> None:
+        self.asked.append("read")
+
+    def addWriter(self, writer: Any) -> None:
+        self.asked.append("write")
+
+    def removeReader(self, reader: Any) -> None:
+        self.asked.append("no read")
+
+    def removeWriter(self, writer: Any) -> None:
+        self.asked.append("no write")
+
+
+#: What a reactor is asked for by a protocol that decides so at once.
+DECIDED = {"pause": [], "write": ["read", "write"], "lose": ["write"], "end": [], "fail": []}
+
+
+class Deciding(Recording):
+    """Does something at once."""
+
+    def __init__(self, wanted: str) -> None:
+        super().__init__()
+        self.wanted = wanted
+
+    def connectionMade(self) -> None:
+        if self.wanted == "pause":
+            self.transport.pauseProducing()
+        elif self.wanted == "write":
+            self.transport.write(b"hello")
+        elif self.wanted == "lose":
+            self.transport.loseConnection()
+        elif self.wanted == "end":
+            self.transport.end_at_once()
+        else:
+            self.transport.write(1 // 0)
 
 
 @implementer(IHalfCloseableProtocol)
@@ -248,8 +464,7 @@ class OnTopTests(SynchronousTestCase):
         self.addCleanup(self.peer.close)
         self.peer.setblocking(False)
         self.on_top = OnTop(WrappingFactory(Factory.forProtocol(Recording)), Recording())
-        connection = LeanConnection(ours, self.on_top, self.peer.getsockname(), None, 0, self.reactor)
-        self.on_top.makeConnection(connection)
+        LeanConnection(ours, self.on_top, tcp_address(self.peer.getsockname()), self.reactor).begin()
 
     def test_bytes(self) -> None:
         """What is sent goes through it."""
@@ -306,7 +521,7 @@ class ConnectTests(TestCase):
         return Building()
 
     def dial(self, host: str, port: int, factory: Factory | None = None, timeout_s: float = 5.0) -> Any:
-        return lean_tcp.connect(reactor, host, port, factory or self.build(), timeout_s)
+        return LeanEndpoint(reactor, host, port, timeout_s).connect(factory or self.build())
 
     def listen(self, host: str, kind: type[Protocol] = Recording) -> int:
         port = listen(reactor, host, 0, self.build(kind))
@@ -396,18 +611,78 @@ class ConnectTests(TestCase):
     def test_lost_while_connecting(self) -> None:
         """When the reactor says that it came to nothing, the socket says why, or nobody does."""
         clock = Reactor()
-        attempt = Connecting(clock, *self.silent(), self.build(), 5.0)
-        outcome = attempt.begin()
+        outcome: list[Any] = []
+        endpoint = LeanEndpoint(clock, *self.silent(), 5.0)
+        attempt = Connecting(endpoint, Recording, outcome.append, outcome.append)
+        attempt.begin()
         self.assertIn(attempt, clock.writers)
         attempt.doRead()
         attempt.doWrite()
-        self.assertNoResult(outcome)
+        self.assertEqual(outcome, [])
         attempt.connectionLost(Failure(main.CONNECTION_LOST))
-        self.failureResultOf(outcome, error.ConnectError)
+        self.assertTrue(outcome.pop().check(error.ConnectError))
         self.assertEqual((clock.writers, clock.getDelayedCalls()), (set(), []))
         self.assertEqual((attempt.fileno(), attempt.logPrefix()), (-1, "TCP"))
         attempt.connectionLost(Failure(main.CONNECTION_LOST))
         attempt.doWrite()
+        attempt.stop()
+        self.assertEqual(outcome, [])
+
+    def test_given_up(self) -> None:
+        """Who gives up hears nothing any more."""
+        clock = Reactor()
+        outcome: list[Any] = []
+        endpoint = LeanEndpoint(clock, *self.silent(), 5.0)
+        endpoint.dial(Recording, outcome.append, outcome.append)()
+        clock.advance(10)
+        self.assertEqual((outcome, clock.writers, clock.getDelayedCalls()), ([], set(), []))
+
+    @defer.inlineCallbacks
+    def test_what_cannot_be_used(self) -> Any:
+        """When whoever dialled fails, it is logged and the connection is reset, and nobody above hears of it."""
+        where = self.listen("127.0.0.1")
+        made: list[Recording] = []
+
+        def build(address: Any) -> Recording:
+            made.append(Recording())
+            return made[0]
+
+        LeanEndpoint(reactor, "127.0.0.1", where, 5.0).dial(build, lambda protocol: 1 / 0, self.fail)
+        while not made or made[0].lost is None:
+            yield pause()
+        self.assertTrue(made[0].lost.check(error.ConnectionAborted))
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    @defer.inlineCallbacks
+    def test_not_served(self) -> Any:
+        """A client for whom there is no protocol, or not without a fault, is let go; the next one is served."""
+        answers = [None, ZeroDivisionError(), Recording()]
+
+        class Choosing(Factory):
+            noisy = False
+
+            def buildProtocol(self, addr: Any) -> Any:
+                answer = answers.pop(0)
+                if isinstance(answer, Exception):
+                    raise answer
+                return answer
+
+        served = answers[-1]
+        port = listen(reactor, "127.0.0.1", 0, Choosing())
+        self.addCleanup(port.stopListening)
+        for _ in range(2):
+            ours = yield self.dial("127.0.0.1", port.getHost().port)
+            while ours.lost is None:
+                yield pause()
+            self.assertTrue(ours.lost.check(error.ConnectionDone))
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        ours = yield self.dial("127.0.0.1", port.getHost().port)
+        ours.transport.write(b"hello")
+        while not served.received:
+            yield pause()
+        ours.transport.loseConnection()
+        while ours.lost is None or served.lost is None:
+            yield pause()
 
 
 def pause() -> defer.Deferred:

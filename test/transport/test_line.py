@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from kwic.policy.portions import MOST_MESSAGE_BYTES
-from kwic.transport.lean_tcp import LeanConnection
+from kwic.transport.lean_tcp import LeanConnection, tcp_address
 from kwic.transport.line import ASK_BYTES, Line, connection_below
 from kwic.transport.tunnel import FIRST_BYTES, Tunnel
 from test.transport.links import Link, LinkEnd
@@ -225,7 +225,7 @@ class LineTests(SynchronousTestCase):
         ours, peer = connected()
         self.addCleanup(ours.close)
         self.addCleanup(peer.close)
-        connection = LeanConnection(ours, None, ("here", 0), None, 0, self.ends().reactor)
+        connection = LeanConnection(ours, None, tcp_address(("127.0.0.1", 1)), self.ends().reactor)
         line = Line(connection)
         self.assertIsNone(connection.high_bytes)
         self.patch(line, "_socket", Answering(packed(window=10)))
@@ -236,7 +236,7 @@ class LineTests(SynchronousTestCase):
         """A socket of another kind, one that is closed, and none at all, are given everything."""
         ours, peer = socket.socketpair()
         peer.close()
-        connection = LeanConnection(ours, None, ("here", 0), None, 0, self.ends().reactor)
+        connection = LeanConnection(ours, None, tcp_address(("127.0.0.1", 1)), self.ends().reactor)
         for found in (Line(connection), Line(LinkEnd("a", 1)), Line(None)):
             found.gave(ASK_BYTES)
             self.assertEqual(found.message_bytes, MOST_MESSAGE_BYTES)

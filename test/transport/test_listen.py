@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from typing import Any
@@ -13,7 +14,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from kwic.transport.listen import SHARED_ACCEPTS, TLS_ACCEPTS, listen
+from kwic.transport.listen import MORE_ACCEPTS, SHARED_ACCEPTS, TLS_ACCEPTS, listen
 from kwic.transport.whole_tls import tls_factory
 
 COMING = 8
@@ -36,6 +37,15 @@ class Counting(Factory):
     def buildProtocol(self, addr: Any) -> Protocol:
         self.made += 1
         return Protocol()
+
+
+class Full:
+    """A socket that can let nobody in."""
+
+    def accept(self) -> Any:
+        raise OSError(errno.ENFILE, "too many open files in the system")
+
+    _accept = accept
 
 
 class AcceptTests(SynchronousTestCase):
@@ -69,6 +79,39 @@ class AcceptTests(SynchronousTestCase):
     def test_all(self) -> None:
         """Who comes over TCP is taken at once."""
         self.assertEqual(self.taken(self.counting), [COMING, COMING])
+
+    def test_as_many_as_come(self) -> None:
+        """More are taken at once when as many came as were taken, and fewer when fewer came."""
+        port: Any = listen(self.reactor, "127.0.0.1", 0, self.counting)
+        took = []
+        for coming in (0, 1, 30, 30, 0):
+            clients = [socket.create_connection(("127.0.0.1", port.getHost().port)) for _ in range(coming)]
+            before = self.counting.made
+            port.doRead()
+            took.append((self.counting.made - before, port.numberAccepts))
+            for client in clients:
+                client.close()
+        self.assertEqual(took, [(0, 1), (1, 1 + MORE_ACCEPTS), (21, 41), (39, 39), (0, 1)])
+
+    def test_everybody(self) -> None:
+        """Who stops listening takes everybody whom the kernel has let in."""
+        port: Any = listen(self.reactor, "127.0.0.1", 0, self.counting, shared=True)
+        for _ in range(COMING):
+            self.addCleanup(socket.create_connection(("127.0.0.1", port.getHost().port)).close)
+        port.take_all()
+        self.assertEqual(self.counting.made, COMING)
+
+    def test_no_more_files(self) -> None:
+        """When nobody can be let in, that is no end of the listener."""
+        port: Any = listen(self.reactor, "127.0.0.1", 0, self.counting)
+        self.addCleanup(socket.create_connection(("127.0.0.1", port.getHost().port)).close)
+        real = port.socket
+        port.socket = Full()
+        port.doRead()
+        port.socket = real
+        self.assertEqual(self.counting.made, 0)
+        port.doRead()
+        self.assertEqual(self.counting.made, 1)
 
     def test_some_for_others(self) -> None:
         """Where other processes take some too, some are left for them."""
