@@ -179,6 +179,19 @@ class _Started(dict[int, _Attempt]):
         raise MisuseError(f"attempt {number} was never started")
 
 
+# looked up for each client and each message: a member of an enum costs ten times as much in Python 3.11
+_ASKED = Phase.ASKED
+_ACKNOWLEDGED = Phase.ACKNOWLEDGED
+_QUESTIONED = Phase.QUESTIONED
+_DIALLING = Phase.DIALLING
+_SLOW = Phase.SLOW
+_GONE = Phase.GONE
+_PLAN_CHOOSING = PlanState.CHOOSING
+_PLAN_OVER = PlanState.OVER
+_PLAN_PENDING = PlanState.PENDING
+_PLAN_WAITING = PlanState.WAITING
+
+
 class Attempts:
     """One client's dial. Every input returns the steps to take, in order.
 
@@ -195,24 +208,24 @@ class Attempts:
         self._rules = rules
         self._end_s = now_s + timeout_s
         self._attempts = _Started()
-        self.state = PlanState.CHOOSING
+        self.state = _PLAN_CHOOSING
         self._reason = Reason.NO_PATH
         self._detail = ""
 
     @property
     def over(self) -> bool:
         """Whether it has succeeded or failed."""
-        return self.state is PlanState.OVER
+        return self.state is _PLAN_OVER
 
     @property
     def waiting(self) -> bool:
         """Whether a new path is welcome: call `available` when one comes."""
-        return self.state is PlanState.WAITING
+        return self.state is _PLAN_WAITING
 
     @property
     def deadline_s(self) -> float | None:
         """When to call `tick`; None when it is over."""
-        if self.state is PlanState.OVER:
+        if self.state is _PLAN_OVER:
             return None
         deadline_s = self._end_s
         for one in self._attempts.values():
@@ -229,10 +242,10 @@ class Attempts:
 
         :raises MisuseError: no such attempt was asked for.
         """
-        if self.state is not PlanState.CHOOSING or attempt != len(self._attempts):
+        if self.state is not _PLAN_CHOOSING or attempt != len(self._attempts):
             raise MisuseError(f"attempt {attempt} was not asked for")
-        self._attempts[attempt] = _Attempt(phase=Phase.ASKED, due_s=now_s + self._rules.acknowledge_s)
-        self.state = PlanState.PENDING
+        self._attempts[attempt] = _Attempt(phase=_ASKED, due_s=now_s + self._rules.acknowledge_s)
+        self.state = _PLAN_PENDING
         return []
 
     def unavailable(self) -> list[Step]:
@@ -240,9 +253,9 @@ class Attempts:
 
         :raises MisuseError: none was asked for.
         """
-        if self.state is not PlanState.CHOOSING:
+        if self.state is not _PLAN_CHOOSING:
             raise MisuseError("no path was asked for")
-        self.state = PlanState.WAITING
+        self.state = _PLAN_WAITING
         return self._fail_if_hopeless()
 
     def available(self) -> list[Step]:
@@ -252,8 +265,8 @@ class Attempts:
     def acknowledged(self, attempt: int, now_s: float) -> list[Step]:
         """The peer took the stream up. A slow attempt stays slow: another path is on its way already."""
         one = self._attempts[attempt]
-        if one.phase is Phase.ASKED:
-            one.phase = Phase.ACKNOWLEDGED
+        if one.phase is _ASKED:
+            one.phase = _ACKNOWLEDGED
             one.due_s = now_s + self._rules.ask_s
             one.dial_due_s = now_s + self._rules.dial_s
         return []
@@ -261,18 +274,18 @@ class Attempts:
     def alive(self, attempt: int) -> list[Step]:
         """The peer gave the sign of life that it was asked for. One that comes late changes nothing: another path is on its way already."""
         one = self._attempts[attempt]
-        if one.phase is Phase.QUESTIONED:
-            one.phase = Phase.DIALLING
+        if one.phase is _QUESTIONED:
+            one.phase = _DIALLING
             one.due_s = one.dial_due_s
         return []
 
     def connected(self, attempt: int) -> list[Step]:
         """The far end was dialled: this attempt wins, unless the plan is over, when it comes too late."""
         one = self._attempts[attempt]
-        if one.phase is Phase.GONE:
+        if one.phase is _GONE:
             return []
-        self.state = PlanState.OVER
-        one.phase = Phase.GONE
+        self.state = _PLAN_OVER
+        one.phase = _GONE
         return [Succeed(attempt=attempt), *self._abandon_all()]
 
     def refused(self, attempt: int, detail: str) -> list[Step]:
@@ -291,7 +304,7 @@ class Attempts:
 
     def cancel(self) -> list[Step]:
         """The client has gone: abandon everything."""
-        self.state = PlanState.OVER
+        self.state = _PLAN_OVER
         return self._abandon_all()
 
     def tick(self, now_s: float) -> list[Step]:
@@ -304,52 +317,52 @@ class Attempts:
         for number, one in self._attempts.items():
             if one.phase in _IN_TIME and now_s >= one.due_s:
                 steps += self._overdue(number, one, now_s)
-        if self.state is PlanState.PENDING and self._attempts[len(self._attempts) - 1].phase is Phase.SLOW:
+        if self.state is _PLAN_PENDING and self._attempts[len(self._attempts) - 1].phase is _SLOW:
             steps += self._next()
         return steps
 
     def _overdue(self, number: int, one: _Attempt, now_s: float) -> list[Step]:
         """A phase has lasted too long."""
-        if one.phase is Phase.ACKNOWLEDGED:
-            one.phase = Phase.QUESTIONED
+        if one.phase is _ACKNOWLEDGED:
+            one.phase = _QUESTIONED
             one.due_s = now_s + self._rules.answer_s
             return [Ask(attempt=number)]
-        lives = one.phase is Phase.DIALLING
-        one.phase = Phase.SLOW
+        lives = one.phase is _DIALLING
+        one.phase = _SLOW
         return [] if lives else [Suspect(attempt=number)]
 
     def _gone(self, number: int, reason: Reason, detail: str) -> list[Step]:
         """An attempt is out."""
         one = self._attempts[number]
-        if one.phase is Phase.GONE:
+        if one.phase is _GONE:
             return []
-        one.phase = Phase.GONE
+        one.phase = _GONE
         self._reason = reason
         self._detail = detail
-        if self.state is PlanState.PENDING and number == len(self._attempts) - 1:
+        if self.state is _PLAN_PENDING and number == len(self._attempts) - 1:
             return self._next()
         return self._fail_if_hopeless() if self.waiting else []
 
     def _next(self) -> list[Step]:
         """Ask for another path, when there may be one more."""
         if len(self._attempts) < self._rules.paths_maximum:
-            self.state = PlanState.CHOOSING
+            self.state = _PLAN_CHOOSING
             return [TryPath(attempt=len(self._attempts))]
-        self.state = PlanState.WAITING
+        self.state = _PLAN_WAITING
         return self._fail_if_hopeless()
 
     def _fail_if_hopeless(self) -> list[Step]:
         """Fail when nothing is pending and nothing can be waited for."""
-        pending = any(one.phase is not Phase.GONE for one in self._attempts.values())
+        pending = any(one.phase is not _GONE for one in self._attempts.values())
         spent = len(self._attempts) >= self._rules.paths_maximum
         if pending or not (spent or self._reason is Reason.REFUSED):
             return []
-        self.state = PlanState.OVER
+        self.state = _PLAN_OVER
         return [Fail(reason=self._reason, detail=self._detail)]
 
     def _time_out(self) -> list[Step]:
         """The time is over."""
-        self.state = PlanState.OVER
+        self.state = _PLAN_OVER
         abandoned = self._abandon_all()
         reason = Reason.TIMED_OUT if abandoned else self._reason
         return [*abandoned, Fail(reason=reason, detail=self._detail)]
@@ -358,8 +371,8 @@ class Attempts:
         """Give up what is pending."""
         steps: list[Step] = []
         for number, one in self._attempts.items():
-            if one.phase is not Phase.GONE:
-                one.phase = Phase.GONE
+            if one.phase is not _GONE:
+                one.phase = _GONE
                 steps.append(Abandon(attempt=number))
         return steps
 

@@ -46,6 +46,10 @@ def _nothing(*_: object) -> None:
     """Nobody wants to know, or there is nothing to abandon."""
 
 
+# looked up for each client
+_FAILED = Rep.GENERAL_FAILURE
+
+
 class Dial:
     """
     One client's dial.
@@ -103,7 +107,7 @@ class Dial:
         self._running: tuple[_Running, ...] = ()
         self._tried: tuple[Candidate, ...] = ()
         #: What the last refusal said.
-        self.rep = Rep.GENERAL_FAILURE
+        self.rep = _FAILED
         #: Wakes us, at `_wakes_s`.
         self._timer: Any = None
         self._wakes_s = inf

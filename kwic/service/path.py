@@ -26,6 +26,10 @@ from kwic.transport.negotiation import Opener
 from kwic.transport.tunnel import Tunnel
 from kwic.wire.socks5 import Command, Rep
 
+# looked up for each client: a member of an enum costs ten times as much in Python 3.11
+_SUCCEEDED = Rep.SUCCEEDED
+_CONNECT = Command.CONNECT
+
 
 class Attempt(Interface):
     """Whoever began to dial a path and waits for what comes of it."""
@@ -147,13 +151,13 @@ class TunnelPath:
         """Open a stream and ask for the name."""
 
         def on_reply(opener: Opener, rep: Rep) -> None:
-            if rep is Rep.SUCCEEDED:
+            if rep is _SUCCEEDED:
                 attempt.connected(opener.leg())
             else:
                 attempt.refused(rep, rep.meaning)
 
         opener = Opener(
-            Command.CONNECT,
+            _CONNECT,
             self._name,
             on_acknowledged=attempt.acknowledged,
             on_reply=on_reply,

@@ -27,6 +27,9 @@ from kwic.wire.frames import Bytes, Control, FrameDecoder, FrameError, Opcode, c
 #: Messages from this size on are not copied where it can be helped, and neither are pieces of half of it.
 APART_BYTES = 32_768
 
+# looked up for each message
+_BINARY = Opcode.BINARY
+
 #: Where large messages are put together, of all connections: what was sent is of no interest afterwards.
 _SCRATCH = memoryview(bytearray(262_144 + 65_536))
 
@@ -172,19 +175,19 @@ class LeanChannel:
         if self._closing or self._stopped or not size:
             return
         if size < APART_BYTES or not self._takes_any:
-            self._write(Opcode.BINARY, b"".join(pieces))
+            self._write(_BINARY, b"".join(pieces))
         elif self._keys is not None:
             self._send_masked(size, pieces)
         elif self._send_apart is not None:
-            self._send_apart(_few((frame_header(Opcode.BINARY, size, None), *pieces)))
+            self._send_apart(_few((frame_header(_BINARY, size, None), *pieces)))
         else:
-            self._send(b"".join((frame_header(Opcode.BINARY, size, None), *pieces)))
+            self._send(b"".join((frame_header(_BINARY, size, None), *pieces)))
 
     def _send_masked(self, size: int, pieces: Iterable[Any]) -> None:
         """Put a large message together and mask it where it is: no copy but the one, and no memory for each."""
         assert self._keys is not None
         key = self._keys.next()
-        header = frame_header(Opcode.BINARY, size, key)
+        header = frame_header(_BINARY, size, key)
         begin = at = len(header)
         frame = _SCRATCH if begin + size <= len(_SCRATCH) else memoryview(bytearray(begin + size))
         frame[:at] = header

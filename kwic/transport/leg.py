@@ -64,6 +64,9 @@ def tune(transport: Any) -> None:
         transport.setTcpKeepAlive(True)
 
 
+_RUNNING = Course.RUNNING
+
+
 @implementer(IHalfCloseableProtocol, IHandshakeListener, IPushProducer)
 class Leg(Protocol):
     """
@@ -113,7 +116,7 @@ class Leg(Protocol):
         self.early = early
         self.lost: Failure | None = None
         #: How far it is, and what is waited for (see `relay`).
-        self.course = Course.RUNNING
+        self.course = _RUNNING
         self.timer: Any = None
         self.sink: Callable[[bytes], None] = self._keep
         self.on_end: Callable[[Leg], None] | None = None

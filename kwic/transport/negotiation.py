@@ -31,6 +31,7 @@ from kwic.wire.socks5 import (
 )
 
 _METHOD = method_reply()
+_CONNECTED = Rep.SUCCEEDED
 _SUCCEEDED = reply(Rep.SUCCEEDED)
 _METHOD_AND_SUCCEEDED = _METHOD + _SUCCEEDED
 
@@ -82,7 +83,7 @@ class Opener(Protocol):
             return
         # Nothing of what follows may arrive before somebody is there to take it.
         self.transport.pauseProducing()
-        if code is not Rep.SUCCEEDED:
+        if code is not _CONNECTED:
             self._on_lost = _nobody
             self.transport.abortConnection()
         self._on_reply(self, code)
@@ -91,7 +92,7 @@ class Opener(Protocol):
         if self._parser is None:
             # So it comes from one that does as ours; others may send it in pieces.
             if data == _METHOD_AND_SUCCEEDED:
-                return Rep.SUCCEEDED
+                return _CONNECTED
             self._parser = ReplyParser()
         answer, self.rest = self._parser.receive(data)
         return None if answer is None else answer.code

@@ -57,6 +57,17 @@ class Inbound(Enum):
     UNWANTED = "we closed: what still arrives while our last bytes leave is dropped"
 
 
+# looked up for each client and each message: a member of an enum costs ten times as much in Python 3.11
+_OUT_OPEN = Outbound.OPEN
+_OUT_FINISHING = Outbound.FINISHING
+_OUT_RESETTING = Outbound.RESETTING
+_OUT_DONE = Outbound.DONE
+_IN_OPEN = Inbound.OPEN
+_IN_FINISHED = Inbound.FINISHED
+_IN_DELIVERED = Inbound.DELIVERED
+_IN_UNWANTED = Inbound.UNWANTED
+
+
 @implementer(ITransport, IConsumer, IPushProducer)
 class Stream:
     """
@@ -103,8 +114,8 @@ class Stream:
         self.housekeeping = False
         #: Bytes that may wait unsent before the producer is paused.
         self.high_bytes = HIGH_BYTES
-        self._outbound = Outbound.OPEN
-        self._inbound = Inbound.OPEN
+        self._outbound = _OUT_OPEN
+        self._inbound = _IN_OPEN
         self._queue: deque[bytes | memoryview] | None = None
         self.queued_bytes = 0
         self._held: deque[bytes] | None = None
@@ -134,7 +145,7 @@ class Stream:
 
         :param data: may be a view of bytes that change afterwards.
         """
-        if not data or self._outbound is not Outbound.OPEN:
+        if not data or self._outbound is not _OUT_OPEN:
             return
         if self._queue is None:
             if self.tunnel.send_alone(self.number, data):
@@ -157,9 +168,9 @@ class Stream:
 
     def loseWriteConnection(self) -> None:
         """Send an end of stream behind what is queued; the peer's direction flows on."""
-        if self._outbound is not Outbound.OPEN:
+        if self._outbound is not _OUT_OPEN:
             return
-        self._outbound = Outbound.FINISHING
+        self._outbound = _OUT_FINISHING
         if self._queue is None and self.tunnel.finish_alone(self.number):
             self.end_sent()
         else:
@@ -169,8 +180,8 @@ class Stream:
         """Send what is queued and an end of stream, and want nothing more."""
         self.disconnecting = True
         self.loseWriteConnection()
-        if self._inbound is Inbound.OPEN:
-            self._inbound = Inbound.UNWANTED
+        if self._inbound is _IN_OPEN:
+            self._inbound = _IN_UNWANTED
         if self._held:
             self._owed_bytes += sum(len(piece) for piece in self._held)
             self._held = None
@@ -178,8 +189,8 @@ class Stream:
 
     def reset_when_sent(self) -> None:
         """Send what is queued, then a reset: a refusal and its reason."""
-        if self._outbound in (Outbound.OPEN, Outbound.FINISHING):
-            self._outbound = Outbound.RESETTING
+        if self._outbound in (_OUT_OPEN, _OUT_FINISHING):
+            self._outbound = _OUT_RESETTING
             self.tunnel.wants_to_send(self)
 
     def abortConnection(self) -> None:
@@ -226,7 +237,7 @@ class Stream:
             self._deliver(self._held.popleft())
         self._held = self._held or None
         self._return_credit()
-        if self._inbound is Inbound.FINISHED:
+        if self._inbound is _IN_FINISHED:
             self._deliver_end()
 
     def stopProducing(self) -> None:
@@ -237,7 +248,7 @@ class Stream:
 
     def received(self, data: bytes | memoryview) -> None:
         """Bytes arrived; a view is one of what the link read."""
-        if self._inbound is Inbound.UNWANTED:
+        if self._inbound is _IN_UNWANTED:
             self.tunnel.consumed(self, len(data))
         elif self._paused or self._held:
             self._hold(data)
@@ -250,11 +261,11 @@ class Stream:
 
     def finished(self) -> None:
         """The peer's end of stream arrived."""
-        if self._inbound is Inbound.UNWANTED:
-            self._inbound = Inbound.DELIVERED
+        if self._inbound is _IN_UNWANTED:
+            self._inbound = _IN_DELIVERED
             self._check_done()
         else:
-            self._inbound = Inbound.FINISHED
+            self._inbound = _IN_FINISHED
             self._deliver_end()
 
     def take(self, limit_bytes: int) -> bytes | memoryview | None:
@@ -275,7 +286,7 @@ class Stream:
     @property
     def ending(self) -> Outbound | None:
         """The end that is to be sent now, when everything queued is gone."""
-        if self._queue or self._outbound not in (Outbound.FINISHING, Outbound.RESETTING):
+        if self._queue or self._outbound not in (_OUT_FINISHING, _OUT_RESETTING):
             return None
         return self._outbound
 
@@ -291,14 +302,14 @@ class Stream:
 
     def end_sent(self) -> None:
         """Our end of stream is out."""
-        self._outbound = Outbound.DONE
+        self._outbound = _OUT_DONE
         if not self.disconnecting and _hears_ends(self.protocol):
             self.protocol.writeConnectionLost()
         self._check_done()
 
     def link_lost(self, reason: Failure) -> None:
         """The tunnel is gone. A stream of which everything has arrived and been sent only waits for its reader, and goes on waiting."""
-        if self._inbound is not Inbound.FINISHED or self._outbound is not Outbound.DONE:
+        if self._inbound is not _IN_FINISHED or self._outbound is not _OUT_DONE:
             self.lost(reason)
 
     def lost(self, reason: Failure) -> None:
@@ -306,7 +317,7 @@ class Stream:
         if not self.connected:
             return
         self.connected = False
-        self._outbound = Outbound.DONE
+        self._outbound = _OUT_DONE
         self._queue = None
         self.queued_bytes = 0
         self._held = None
@@ -337,9 +348,9 @@ class Stream:
             self.tunnel.consumed(self, owed)
 
     def _deliver_end(self) -> None:
-        if self._inbound is not Inbound.FINISHED or self._held or self._paused or not self.connected:
+        if self._inbound is not _IN_FINISHED or self._held or self._paused or not self.connected:
             return
-        self._inbound = Inbound.DELIVERED
+        self._inbound = _IN_DELIVERED
         if _hears_ends(self.protocol):
             self.protocol.readConnectionLost()
         else:
@@ -348,7 +359,7 @@ class Stream:
 
     def _check_done(self) -> None:
         """Both directions over, or ours over and the other one not wanted: the connection is done."""
-        if self._outbound is Outbound.DONE and self.connected and self._inbound in _OVER:
+        if self._outbound is _OUT_DONE and self.connected and self._inbound in _OVER:
             self.lost(_DONE)
 
 

@@ -100,6 +100,10 @@ class _State(Enum):
     LOST = "the connection below is gone and the protocol knows"
 
 
+# looked up for each message
+_OPEN = _State.OPEN
+
+
 @implementer(ITransport, IConsumer, IPushProducer)
 class WebSocketTransport:
     """Bytes over an open WebSocket.
@@ -188,7 +192,7 @@ class WebSocketTransport:
 
     def message_received(self, data: bytes, is_text: bool) -> None:
         """A message came."""
-        if self._state is _State.OPEN and self.protocol is not None:
+        if self._state is _OPEN and self.protocol is not None:
             self.receiving_text = is_text
             self.protocol.dataReceived(data)
 
@@ -219,7 +223,7 @@ class WebSocketTransport:
 
         :param data: of any size; nothing is sent for none.
         """
-        if self._state is not _State.OPEN or not data:
+        if self._state is not _OPEN or not data:
             return
         if len(data) <= self._write_limit_bytes:
             self._channel.send(data if type(data) is bytes else bytes(data))

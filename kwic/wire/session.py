@@ -84,7 +84,7 @@ class Session:
 
     def __init__(self, *, dialer: bool, limits: Limits | None = None) -> None:
         self._limits = limits or Limits()
-        self._state = SessionState.OPEN
+        self._state = _ALIVE
         self._reader = FrameReader(self._limits.frame_maximum_bytes)
         self._streams: dict[int, Stream] = {}
         self._output: list[bytes | bytearray | memoryview] = []
@@ -112,7 +112,7 @@ class Session:
     @property
     def dead(self) -> bool:
         """Whether a rule was broken or the owner gave the session up."""
-        return self._state is SessionState.DEAD
+        return self._state is _DEAD
 
     @property
     def streams(self) -> int:
@@ -128,7 +128,7 @@ class Session:
     def can_open(self) -> bool:
         """Whether `open` would succeed now."""
         return (
-            self._state is SessionState.OPEN
+            self._state is _ALIVE
             and not self._peer_went_away
             and self._next_own <= STREAM_MAXIMUM
             and len(self._unacknowledged) < self._limits.unacknowledged_maximum
@@ -163,10 +163,10 @@ class Session:
             raise MisuseError("no stream can be opened on this session now")
         number = self._next_own
         self._next_own += 2
-        self._add_stream(number, StreamInput.SEND_SYN)
+        self._add_stream(number, _SEND_SYN)
         self._unacknowledged.add(number)
         self.counters.streams_opened += 1
-        self._write(header(FrameType.WINDOW_UPDATE, Flag.SYN, number, 0))
+        self._write(header(_UPDATE, _SYN, number, 0))
         return number
 
     def send(self, stream: int, data: bytes | bytearray | memoryview) -> None:
@@ -183,7 +183,7 @@ class Session:
         if entry is None:
             raise MisuseError(f"stream {stream} is not open: {size} bytes cannot be sent")
         if entry.state not in SENT_BY_US:
-            entry.apply(StreamInput.SEND_DATA)
+            entry.apply(_SEND_DATA)
         entry.credit.spend(size)
         self.counters.payload_bytes_sent += size
         if size <= FRAME_WRITTEN_MAXIMUM_BYTES:
@@ -221,8 +221,8 @@ class Session:
         """
         entry = self._known(stream)
         if entry is not None:
-            entry.apply(StreamInput.SEND_FIN)
-            self._write(header(FrameType.WINDOW_UPDATE, Flag.FIN, stream, 0))
+            entry.apply(_SEND_FIN)
+            self._write(header(_UPDATE, _FIN, stream, 0))
             self._forget_if_closed(entry)
 
     def reset(self, stream: int) -> None:
@@ -232,10 +232,10 @@ class Session:
         """
         entry = self._known(stream)
         if entry is not None:
-            entry.apply(StreamInput.SEND_RST)
+            entry.apply(_SEND_RST)
             self._late_credit += entry.window.credit_bytes
             self._forget_if_closed(entry)
-            self._write(header(FrameType.WINDOW_UPDATE, Flag.RST, stream, 0))
+            self._write(header(_UPDATE, _RST, stream, 0))
 
     def consumed(self, stream: int, nbytes: int, now_s: float, rtt_s: float | None) -> None:
         """Say that the far transport has taken bytes of a stream: the peer gets its credit back, in big steps.
@@ -249,12 +249,12 @@ class Session:
         entry = self._known(stream)
         if entry is None:
             return
-        if not entry.may(StreamInput.SEND_CREDIT):
+        if not entry.may(_SEND_CREDIT):
             # a peer that has finished needs no credit
             return
         grant = entry.window.consumed(nbytes, now_s, rtt_s)
         if grant:
-            self._write(header(FrameType.WINDOW_UPDATE, Flag.NONE, stream, grant))
+            self._write(header(_UPDATE, 0, stream, grant))
 
     def ping(self) -> int:
         """Ask for a sign of life.
@@ -266,7 +266,7 @@ class Session:
         value = self._ping
         self._ping = (value + 1) % (STREAM_MAXIMUM + 1)
         self._pings.add(value)
-        self._write(header(FrameType.PING, Flag.SYN, 0, value))
+        self._write(header(_PING, _SYN, 0, value))
         return value
 
     def go_away(self, code: GoAwayCode) -> None:
@@ -277,7 +277,7 @@ class Session:
         """
         self._require_alive()
         self._we_went_away = True
-        self._write(header(FrameType.GO_AWAY, Flag.NONE, 0, code))
+        self._write(header(_GO_AWAY, 0, 0, code))
 
     def tick(self) -> None:
         """A second has passed: the peer may send control frames anew. The session has no clock, so its owner calls this."""
@@ -285,7 +285,7 @@ class Session:
 
     def abandon(self) -> None:
         """The channel is lost, or the owner wants no more: all streams are forgotten and their windows go back to the budget."""
-        self._state = SessionState.DEAD
+        self._state = _DEAD
         for entry in self._streams.values():
             entry.window.release()
         self._streams.clear()
@@ -310,7 +310,7 @@ class Session:
         :raises YamuxError: the peer broke a rule. The session is dead then; its output ends with a GO_AWAY that says so.
         """
         events: list[Event] = []
-        if self._state is SessionState.DEAD:
+        if self._state is _DEAD:
             return events
         view, at = memoryview(data), 0
         reader = self._reader
@@ -366,9 +366,9 @@ class Session:
         self._control_left -= 1
         if self._control_left < 0:
             raise FloodError("more control frames than anybody needs")
-        if kind is FrameType.PING:
+        if kind is _PING:
             self._on_ping(frame, events)
-        elif kind is FrameType.GO_AWAY:
+        elif kind is _GO_AWAY:
             self._peer_went_away = True
             events.append(WentAway(frame.length))
         else:
@@ -377,7 +377,7 @@ class Session:
     def _on_ping(self, frame: Frame, events: list[Event]) -> None:
         """Answer a ping, or report the answer to ours."""
         if frame.flags == _SYN:
-            self._answer(header(FrameType.PING, Flag.ACK, 0, frame.length))
+            self._answer(header(_PING, _ACK, 0, frame.length))
         elif frame.length in self._pings:
             self._pings.discard(frame.length)
             events.append(PongReceived(frame.length))
@@ -396,7 +396,7 @@ class Session:
         if flags & _ACK or stream in self._unacknowledged:
             self._on_acknowledgement(entry, frame, events)
         if flags & _RST:
-            entry.apply(StreamInput.RECEIVE_RST)
+            entry.apply(_RECEIVE_RST)
             events.append(StreamReset(stream))
             self._forget_if_closed(entry)
             return
@@ -415,14 +415,14 @@ class Session:
         told = frame.length or frame.flags & _FIN
         first = frame.stream in self._unacknowledged
         if frame.flags & _ACK or (told and not frame.flags & _RST):
-            entry.apply(StreamInput.RECEIVE_ACK)
+            entry.apply(_RECEIVE_ACK)
             if first:
                 self._unacknowledged.discard(frame.stream)
                 events.append(StreamAcknowledged(frame.stream))
 
     def _on_credit(self, entry: Stream, nbytes: int, events: list[Event]) -> None:
         """The peer lets us send more."""
-        entry.apply(StreamInput.RECEIVE_CREDIT)
+        entry.apply(_RECEIVE_CREDIT)
         entry.credit.grant(nbytes)
         if entry.state in SENT_BY_US:
             events.append(CreditGranted(entry.number, entry.credit.available))
@@ -447,17 +447,17 @@ class Session:
         ):
             self._late_credit += INITIAL_WINDOW_BYTES
             self.counters.streams_refused += 1
-            self._answer(header(FrameType.WINDOW_UPDATE, Flag.RST, number, 0))
+            self._answer(header(_UPDATE, _RST, number, 0))
             return
-        self._add_stream(number, StreamInput.RECEIVE_SYN)
+        self._add_stream(number, _RECEIVE_SYN)
         self._unacknowledged_peer += 1
         self.counters.streams_accepted += 1
-        self._answer(header(FrameType.WINDOW_UPDATE, Flag.ACK, number, 0))
+        self._answer(header(_UPDATE, _ACK, number, 0))
         events.append(StreamOpened(number))
 
     def _on_fin(self, entry: Stream, events: list[Event]) -> None:
         """The peer has said all that it will."""
-        entry.apply(StreamInput.RECEIVE_FIN)
+        entry.apply(_RECEIVE_FIN)
         events.append(StreamFinished(entry.number))
         self._forget_if_closed(entry)
 
@@ -466,7 +466,7 @@ class Session:
         if not self._was_open(frame.stream):
             raise IllegalFrameError(f"stream {frame.stream} was never opened")
         self.counters.late_frames += 1
-        if frame.kind is FrameType.DATA:
+        if frame.kind is _DATA:
             self._late_credit -= frame.length
             if self._late_credit < 0:
                 raise FloodError(f"{-self._late_credit} bytes more than forgotten streams had credit for")
@@ -509,7 +509,7 @@ class Session:
 
     def _forget_if_closed(self, entry: Stream) -> None:
         """Forget a stream that is over."""
-        if entry.state is StreamState.CLOSED:
+        if entry.state is _CLOSED:
             entry.window.release()
             self._unacknowledged.discard(entry.number)
             del self._streams[entry.number]
@@ -540,7 +540,23 @@ class Session:
             raise MisuseError("the session is over")
 
 
-# names that are looked up for every frame
+# looked up for every frame: a member of an enum costs ten times as much in Python 3.11
+_DEAD = SessionState.DEAD
+_ALIVE = SessionState.OPEN
+_CLOSED = StreamState.CLOSED
+_UPDATE = FrameType.WINDOW_UPDATE
+_PING = FrameType.PING
+_GO_AWAY = FrameType.GO_AWAY
 _DATA = FrameType.DATA
+_SEND_SYN = StreamInput.SEND_SYN
+_SEND_DATA = StreamInput.SEND_DATA
+_SEND_CREDIT = StreamInput.SEND_CREDIT
+_SEND_FIN = StreamInput.SEND_FIN
+_SEND_RST = StreamInput.SEND_RST
+_RECEIVE_SYN = StreamInput.RECEIVE_SYN
+_RECEIVE_ACK = StreamInput.RECEIVE_ACK
 _RECEIVE_DATA = StreamInput.RECEIVE_DATA
+_RECEIVE_CREDIT = StreamInput.RECEIVE_CREDIT
+_RECEIVE_FIN = StreamInput.RECEIVE_FIN
+_RECEIVE_RST = StreamInput.RECEIVE_RST
 _SYN, _ACK, _FIN, _RST = int(Flag.SYN), int(Flag.ACK), int(Flag.FIN), int(Flag.RST)

@@ -106,6 +106,8 @@ def _where_nothing_changes(happening: StreamInput) -> frozenset[StreamState]:
     )
 
 
+_IDLE = StreamState.IDLE
+
 SENT_BY_US = _where_nothing_changes(StreamInput.SEND_DATA)
 """The states in which we may send payload; they stay as they are then, so that there is nothing to apply."""
 
@@ -124,7 +126,7 @@ class Stream:
 
     def __init__(self, number: int, window: ReceiveWindow) -> None:
         self.number = number
-        self.state = StreamState.IDLE
+        self.state = _IDLE
         self.window = window
         self.credit = SendCredit()
 
