@@ -134,6 +134,16 @@ class CipherTests(SynchronousTestCase):
         context.set_cipher_list(text.encode("ascii"))
         return SSL.Connection(context).get_cipher_list()
 
+    def test_order_of_tls_1_3(self) -> None:
+        """Unless others are asked for, the suite that every peer has is the first that we offer, and the two usual others follow."""
+        for policy in (policy_of(TlsOptions()), policy_of(TlsOptions(ciphers=("HIGH",)))):
+            context = SSL.Context(SSL.TLS_METHOD)
+            policy.apply(context)
+            offered = [name for name in SSL.Connection(context).get_cipher_list() if name.startswith("TLS_")]
+            self.assertEqual(
+                offered, ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"]
+            )
+
     def test_suites_of_tls_1_3(self) -> None:
         """Suites of TLS 1.3 alone mean TLS 1.3 alone; with others, each counts for its version."""
         policy = policy_of(TlsOptions(ciphers=("TLS_AES_256_GCM_SHA384",)))
