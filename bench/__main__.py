@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from bench import line, machine, report
+from bench import line, machine, quota, report
 from bench.effort import FULL, QUICK, Effort
 from bench.errors import BenchError, SetupError
 from bench.experiments import path, reconnect, scale, soak, stall, workers
@@ -215,14 +215,18 @@ def _workers(lab: Lab) -> Section:
     """One process beside two."""
     progress = Progress(sys.stderr, 2 * workers.ROUNDS)
     one, several = workers.OneGateway(lab, 1), workers.OneGateway(lab, workers.WORKERS)
-    try:
-        one.start()
-        several.start()
-        return workers.workers(one, several, progress)
-    finally:
-        progress.clear()
-        several.stop()
-        one.stop()
+    reason = quota.missing()
+    if reason is not None:
+        print(f"--workers on shared cores, which shows less than there is: {reason}", file=sys.stderr)
+    with quota.Quota(workers.SHARE) as parts:
+        try:
+            one.start()
+            several.start()
+            return workers.workers(one, several, None if reason else parts, progress)
+        finally:
+            progress.clear()
+            several.stop()
+            one.stop()
 
 
 def _lines(lab: Lab) -> list[Section]:

@@ -267,13 +267,14 @@ class WorkersTests(SynchronousTestCase):
 
     def test_enough(self) -> None:
         """Several take so many times as many, or fewer by no more than noise."""
-        found = workers.section(workers.Rates(one=[1000.0] * 6, several=[1700.0] * 6), 2)
+        found = workers.section(workers.Rates(one=[1000.0] * 6, several=[1700.0] * 6), 2, 0.3)
         self.assertTrue(found.passed)
         self.assertIn("1.70 ×", found.verdict)
+        self.assertIn("each with 0.3 of a core", found.verdict)
         noisy = workers.Rates(one=[1000.0] * 6, several=[1300.0, 1800.0] * 3)
-        self.assertTrue(workers.section(noisy, 2).passed)
+        self.assertTrue(workers.section(noisy, 2, None).passed)
 
     def test_too_few(self) -> None:
         """Fewer than that is no pass."""
-        found = workers.section(workers.Rates(one=[1000.0] * 6, several=[1500.0] * 6), 2)
+        found = workers.section(workers.Rates(one=[1000.0] * 6, several=[1500.0] * 6), 2, None)
         self.assertFalse(found.passed)
