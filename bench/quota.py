@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from bench.errors import MeasureError
 
@@ -45,7 +46,7 @@ class Quota:
         self._root = root
         self._folders: list[Path] = []
 
-    def __enter__(self) -> Quota:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
