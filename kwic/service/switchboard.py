@@ -32,6 +32,10 @@ from kwic.wire.socks5 import Command, Rep, Request
 NODES = "kwic:nodes"
 
 
+# looked up for each client: a member of an enum costs ten times as much in Python 3.11
+_CONNECT = Command.CONNECT
+
+
 class Asker(Interface):
     """What a request came on and is answered on."""
 
@@ -96,7 +100,7 @@ class Switchboard:
         :param identity: who asks.
         :param holder: through what a name can be reached that is offered with this request.
         """
-        if request.command is Command.CONNECT:
+        if request.command is _CONNECT:
             if request.host == NODES and self.subscribe is not None and isinstance(asker, Acceptor):
                 self.subscribe(asker)
             else:
