@@ -149,19 +149,21 @@ class MutationTests(SynchronousTestCase):
 
     def test_a_byte_is_changed(self) -> None:
         """One byte of what passes through a tunnel is another than was sent."""
-        write = Stream.write
+        write = Stream.send_now
 
         def flip(stream: Stream, data: bytes) -> None:
             write(stream, data if len(data) < 1000 else bytes([data[0] ^ 1]) + data[1:])
 
-        self.assert_found(Stream, "write", flip, "that were not sent like this", "got the hello of another")
+        self.assert_found(
+            Stream, "send_now", flip, "that were not sent like this", "got the hello of another"
+        )
 
     def test_a_byte_is_lost(self) -> None:
         """One byte of what passes through a tunnel is left out."""
-        write = Stream.write
+        write = Stream.send_now
         self.assert_found(
             Stream,
-            "write",
+            "send_now",
             lambda stream, data: write(stream, data if len(data) < 1000 else data[:-1]),
             "that were not sent like this",
             "got an end of stream after",
