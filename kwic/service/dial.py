@@ -254,9 +254,12 @@ class _Running:
         return self._dial.client
 
     def begin(self) -> None:
-        self._abandon = self.path.dial(self)
-        if self._over and self.leg is None:
-            self._abandon()
+        abandon = self.path.dial(self)
+        if not self._over:
+            self._abandon = abandon
+        elif self.leg is None:
+            # It was over before it was known how to end it.
+            abandon()
 
     def abandon(self) -> None:
         self._over = True

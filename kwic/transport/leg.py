@@ -187,6 +187,8 @@ class Leg(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Both directions are over, in order or by a reset."""
         self.lost = reason
+        # Not this leg's own method: that would be a cycle, which the collector would have to find.
+        self.sink = drop
         if self.on_gone is not None:
             self.on_gone(reason)
         if self.on_lost is not None:
@@ -197,3 +199,7 @@ class Leg(Protocol):
         """End the connection abruptly, so that the peer sees a reset rather than an orderly end."""
         if self.lost is None and self.transport is not None:
             self.transport.abortConnection()
+
+
+def drop(data: bytes) -> None:
+    """Nobody is left to read this."""

@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 from kwic.transport.deadlines import Deadlines
 from kwic.transport.direct_send import sender
 from kwic.transport.lean_tcp import LeanConnection
-from kwic.transport.leg import Course, Leg, can_half_close
+from kwic.transport.leg import Course, Leg, can_half_close, drop
 
 #: Quiet seconds after which a leg that cannot be half-closed is closed, when the opposite leg has sent its end of stream.
 LINGER_S = 10.0
@@ -148,10 +148,13 @@ class Relay:
         """Carry the end of a leg over: in order, or as a reset."""
         if leg.timer is not None:
             _cancel_timer(leg)
-        leg.sink = _drop
         other = leg.other
-        other.sink = _drop
+        leg.sink = other.sink = drop
         if other.lost is not None:
+            # They know each other and this relay: cycles, which the collector would have to find.
+            for one in self._legs:
+                one.on_end = None
+                del one.other
             self._on_done(self)
         elif isinstance(reason.value, ConnectionDone):
             self._close(other)
@@ -163,7 +166,3 @@ def _cancel_timer(leg: Leg) -> None:
     timer, leg.timer = leg.timer, None
     if timer is not None and timer.active():
         timer.cancel()
-
-
-def _drop(data: bytes) -> None:
-    """Nobody is left to read this."""

@@ -323,8 +323,9 @@ class Stream:
         self._held = None
         self._producer = None
         self.tunnel.forget(self)
-        if self.protocol is not None:
-            self.protocol.connectionLost(reason)
+        protocol, self.protocol = self.protocol, None
+        if protocol is not None:
+            protocol.connectionLost(reason)
 
     # -- within -------------------------------------------------------------------------------------------------------------
 
