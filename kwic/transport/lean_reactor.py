@@ -24,6 +24,9 @@ from twisted.python import log
 #: So long a turn goes on with what can wait, once it has begun with one.
 PATIENT_S = 0.010
 
+#: A longer poll is not possible: Twisted's own loop cuts what it waits for timers, at twice as much.
+LONGEST_S = 1_000_000.0
+
 #: The methods that are used, with their parameters as this file knows them.
 _KNOWN = {
     "runUntilCurrent": ["self"],
@@ -83,8 +86,9 @@ def _turn(reactor: Any, ends: _Ends) -> Callable[[float | None], None]:
 
     def turn(timeout: float | None) -> None:
         if ends.calls:
-            # Put off by a timer: these must not wait for the poll.
+            # Put off by a timer: these must not wait for the poll, and neither must what they put off or set a timer for.
             ends.run()
+            timeout = 0
         patient = None
         for fd, event in poll(-1 if timeout is None else timeout, len(selectables)):
             selectable = selectables.get(fd)
@@ -127,7 +131,7 @@ def _loop(reactor: Any, turn: Callable[[float | None], None]) -> Callable[[float
             timers = reactor._pendingTimedCalls  # noqa: SLF001
             if timers:
                 timeout = timers[0].time - seconds()
-                if timeout <= 0:
+                if not 0 < timeout < LONGEST_S:
                     return
             elif timeout is not None:
                 return

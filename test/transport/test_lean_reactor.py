@@ -140,6 +140,31 @@ class LightenTests(SynchronousTestCase):
         self.assertLess(self.reactor.seconds() - started_s, 5.0)
         self.assertGreaterEqual(self.reactor.seconds(), moved.time)
 
+    def test_a_timer_of_what_was_put_off(self) -> None:
+        """What a timer put off may set a timer, put more off, or stop: nothing of that waits until something is to be read."""
+        self.reactor.running = True
+        told: list[str] = []
+
+        def first() -> None:
+            self.reactor.callLater(0.01, told.append, "timer")
+            end_of_turn(self.reactor)(lambda: told.append("second"))
+
+        end_of_turn(self.reactor)(first)
+        started_s = self.reactor.seconds()
+        self.reactor.doIteration(9.0)
+        self.assertLess(self.reactor.seconds() - started_s, 5.0)
+        self.assertEqual(told, ["second"])
+        self.assertTrue(self.reactor._newTimedCalls)
+
+    def test_a_timer_far_away(self) -> None:
+        """A timer that is due in a year is none that could be waited for in one go."""
+        self.reactor.running = True
+        self.reactor.callLater(365 * 86_400, self.fail)
+        self.reactor._insertNewDelayedCalls()
+        self.peer.sendall(b"x")
+        self.reactor.doIteration(99.0)
+        self.assertEqual(self.descriptor.told, [b"x"])
+
     def test_write(self) -> None:
         """Who wants to write may."""
         self.reactor.addWriter(self.descriptor)
