@@ -112,7 +112,8 @@ class Relay:
         write = leg.sink
 
         def heard(data: bytes) -> None:
-            leg.timer.reset(LINGER_S)
+            if leg.course is not _CLOSING:
+                leg.timer.reset(LINGER_S)
             write(data)
 
         leg.sink = heard

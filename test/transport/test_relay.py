@@ -199,6 +199,22 @@ class NoHalfCloseTests(RelayCase):
         self.assertEqual((self.done, self.clock.getDelayedCalls()), ([True], []))
 
 
+    def test_what_comes_while_it_closes(self) -> None:
+        """What the server says when its leg is being closed is carried over still, until the connection is gone."""
+        self.start()
+        self.legs[0].readConnectionLost()
+        self.links[1].a.frozen = True
+        self.clock.advance(LINGER_S)
+        self.assertTrue(self.links[1].a.disconnecting)
+        self.server.transport.write(b"one more thing")
+        self.pump()
+        self.assertEqual(self.client.heard, b"one more thing")
+        self.links[1].a.frozen = False
+        self.pump()
+        self.assertTrue(self.client.reason.check(ConnectionDone))
+        self.assertEqual((self.done, self.clock.getDelayedCalls()), ([True], []))
+
+
 class CanHalfCloseTests(SynchronousTestCase):
     """Which transports can be half-closed."""
 
