@@ -180,7 +180,7 @@ class Stream:
         """Send what is queued and an end of stream, and want nothing more."""
         self.disconnecting = True
         self.loseWriteConnection()
-        if self._inbound is _IN_OPEN:
+        if self._inbound is not _IN_DELIVERED:
             self._inbound = _IN_UNWANTED
         if self._held:
             self._owed_bytes += sum(len(piece) for piece in self._held)

@@ -224,6 +224,21 @@ class StreamTests(TunnelCase):
         stream.abortConnection()
         self.assertEqual((near.heard, near.events), (b"", ["end sent", "lost"]))
 
+    def test_a_slow_reader_may_close(self) -> None:
+        """Who closes without having read all of what the other end has said and finished is done at once."""
+        for last_words in (b"the whole answer", b""):
+            stream, near, far_stream, far = self.open()
+            stream.pauseProducing()
+            far_stream.write(last_words)
+            far_stream.loseWriteConnection()
+            self.link.pump()
+            stream.loseConnection()
+            self.link.pump()
+            self.assertEqual((near.heard, near.events), (b"", ["lost"]))
+            self.assertTrue(near.reason.check(ConnectionDone))
+            self.assertEqual(far.events, ["end sent", "end", "lost"])
+            self.assertEqual((self.dialer.streams, self.listener.streams), ({}, {}))
+
     def test_late_bytes_for_a_closed_stream(self) -> None:
         """Bytes for a stream that was closed here reset it at the other end."""
         stream, near, far_stream, far = self.open()
