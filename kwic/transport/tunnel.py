@@ -181,7 +181,7 @@ class Tunnel(Protocol):
 
         :param answered: called when it comes, if it does.
         """
-        if not self.up:
+        if not self.up or self.session.dead:
             return
         if len(self._pings) < PINGS_MAXIMUM:
             self._last_ping = self.session.ping()
@@ -205,7 +205,7 @@ class Tunnel(Protocol):
         :param when_empty: called when the last stream is gone.
         """
         self._when_empty = when_empty
-        if self.up:
+        if self.up and not self.session.dead:
             self.draining = True
             self.session.go_away(GoAwayCode.NORMAL)
             self.flush()

@@ -476,6 +476,16 @@ class LivenessTests(TunnelCase):
         self.clock.advance(2)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_nothing_is_asked_of_a_peer_that_broke_a_rule(self) -> None:
+        """Until such a tunnel is down it asks nothing more, whoever wants to know."""
+        self.link.a.frozen = self.link.b.frozen = True
+        self.listener.dataReceived(b"GET / HTTP/1.1\r\n\r\n")
+        self.listener.suspect_now()
+        self.listener.drain()
+        self.listener.ping()
+        self.clock.advance(0.9)
+        self.assertTrue(self.listener.up)
+
     def test_nothing_is_left_behind(self) -> None:
         """A closed tunnel has no timers."""
         self.dialer.close()
