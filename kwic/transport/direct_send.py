@@ -32,6 +32,11 @@ def fits(transport: Any) -> bool:
     )
 
 
+def sends_at_once(transport: Any) -> bool:
+    """Whether what `sender` gives hands bytes of any kind to the socket at once."""
+    return isinstance(transport, LeanConnection) or fits(transport)
+
+
 def sender(transport: Any) -> Callable[[Any], None]:
     """
     What writes to a transport in the quickest way there is.

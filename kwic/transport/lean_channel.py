@@ -19,7 +19,7 @@ from kwic.transport.autobahn_channel import (
     is_close_code,
     truncated_reason,
 )
-from kwic.transport.direct_send import fits, sender
+from kwic.transport.direct_send import sender, sends_at_once
 from kwic.transport.masking import Keys, mask, mask_in_place, unmask
 from kwic.transport.whole_tls import WholeTls
 from kwic.wire.frames import Bytes, Control, FrameDecoder, FrameError, Opcode, close_payload, frame_header
@@ -45,7 +45,7 @@ class LeanChannel:
     user: ChannelUser
 
     def __init__(self, carrier: Any, *, client: bool) -> None:
-        at_once = fits(carrier)
+        at_once = sends_at_once(carrier)
         self._send = sender(carrier) if at_once else carrier.write
         self._send_apart = carrier.write_pieces if isinstance(carrier, WholeTls) else None
         #: What is sent need not be of type bytes.

@@ -28,11 +28,14 @@ from zope.interface.verify import verifyObject
 
 from kwic.transport import lean_tcp
 from kwic.transport.direct_send import sender
+from kwic.transport.lean_channel import LeanChannel
 from kwic.transport.lean_connect import Connecting, LeanEndpoint
 from kwic.transport.lean_tcp import FIRST_READ_BYTES, READ_BYTES, LeanConnection, fits, tcp_address
 from kwic.transport.leg import Leg
 from kwic.transport.listen import listen
+from kwic.transport.masking import mask
 from kwic.transport.relay import Relay
+from kwic.wire.frames import FrameDecoder
 from test.transport.links import LinkEnd
 from test.transport.real_tcp import Reactor, connected
 
@@ -320,6 +323,30 @@ class ConnectionTests(SynchronousTestCase):
         self.assertIs(self.connection.doWrite(), main.CONNECTION_LOST)
         self.connection.connectionLost(Failure(main.CONNECTION_LOST))
         self.connection.send_now(b"x")
+
+    def test_frames_of_a_tunnel(self) -> None:
+        """They leave at once on a connection without TLS, too; what the socket does not take is kept, whatever is written behind it."""
+        for client in (False, True):
+            channel = LeanChannel(self.connection, client=client)
+            for size in (10, 60_000):
+                channel.send_pieces((b"head", memoryview(bytes(size))))
+                self.assertEqual((self.connection.waiting_bytes, self.reactor.writers), (0, set()))
+                sent = self.peer.recv(100_000, socket.MSG_WAITALL | socket.MSG_DONTWAIT)
+                self.assertEqual(sent[-size:] == bytes(size), not client)
+            self.patch_sends(1000)
+            for filling in (b"1", b"2"):
+                channel.send_pieces((b"head", filling * 60_000))
+            self.assertGreater(self.connection.waiting_bytes, 118_000)
+            self.patch_sends(1_000_000)
+            decoder = FrameDecoder(masked=client, mask=mask)
+            found = b""
+            while len(found) < 120_008:
+                self.connection.doWrite()
+                view, at = memoryview(self.peer.recv(200_000)), 0
+                while at < len(view):
+                    piece, at = decoder.next(view, at)
+                    found += piece or b""
+            self.assertEqual(found, b"head" + b"1" * 60_000 + b"head" + b"2" * 60_000)
 
     def test_end_at_once(self) -> None:
         """When nothing waits the connection ends at once, in order."""
