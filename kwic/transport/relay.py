@@ -78,7 +78,8 @@ class Relay:
         for leg in self._legs:
             if leg.lost is None:
                 leg.transport.resumeProducing()
-            else:
+            elif leg.on_end is not None:
+                # Not done with both already.
                 lost(leg, leg.lost)
 
     @property

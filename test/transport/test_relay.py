@@ -176,6 +176,13 @@ class EndTests(RelayCase):
         self.assertTrue(all(remote.reason.check(ConnectionLost) for remote in self.remotes))
         self.assertEqual(self.done, [True])
 
+    def test_both_lost_before_the_start(self) -> None:
+        """Two ends that went while the relay was made are done with, once."""
+        self.server.transport.abortConnection()
+        self.client.transport.abortConnection()
+        self.start()
+        self.assertEqual(self.done, [True])
+
 
 class NoHalfCloseTests(RelayCase):
     """The server's leg is a WebSocket: it cannot be half-closed."""
@@ -197,7 +204,6 @@ class NoHalfCloseTests(RelayCase):
         self.pump()
         self.assertTrue(self.server.reason.check(ConnectionDone))
         self.assertEqual((self.done, self.clock.getDelayedCalls()), ([True], []))
-
 
     def test_what_comes_while_it_closes(self) -> None:
         """What the server says when its leg is being closed is carried over still, until the connection is gone."""
