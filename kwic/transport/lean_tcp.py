@@ -37,7 +37,10 @@ from zope.interface import implementer
 
 #: A read begins with so many bytes, and grows up to so many while reads are full: fewer and larger pieces cost less all the way (docs/performance.md).
 FIRST_READ_BYTES = 16_384
-READ_BYTES = 262_144
+READ_BYTES = 261_748
+"""Of a client or a server: with the headers of a tunnel, and in TLS, it is a little less than `CARRIER_READ_BYTES`, and not cut in two there."""
+CARRIER_READ_BYTES = 262_144
+"""Of a tunnel."""
 #: At most so much is offered to the socket in one call: a peer that reads as fast as we write must not keep us.
 SEND_BYTES = 1_048_576
 #: Pieces that wait are sent together up to this size; larger ones go by themselves, uncopied.
@@ -216,7 +219,7 @@ class LeanConnection:
         if got == size:
             self._read_bytes = min(4 * size, self.bufferSize)
         elif got < size >> 4 and size > FIRST_READ_BYTES:
-            self._read_bytes = size >> 2
+            self._read_bytes = max(size >> 2, FIRST_READ_BYTES)
         self.protocol.dataReceived(data)
         return None
 

@@ -9,6 +9,7 @@ Rejected: measuring the rate here. A span in which nothing had to wait says noth
 from __future__ import annotations
 
 import socket
+from time import monotonic
 from typing import Any
 
 from kwic.policy.portions import WHOLE, portions
@@ -16,6 +17,8 @@ from kwic.wire.tcp_info import TCP_INFO_BYTES, TcpInfo, parse_tcp_info
 
 #: The kernel is asked again after so many bytes, and after each message where the line is slow: some microseconds for what takes some thousand.
 ASK_BYTES = 1_048_576
+#: And not sooner than after so long: a line that is that fast needs no second look.
+ASK_S = 0.02
 
 _TCP_INFO: int | None = getattr(socket, "TCP_INFO", None)
 _NOTSENT_LOWAT: int | None = getattr(socket, "TCP_NOTSENT_LOWAT", None)
@@ -38,7 +41,15 @@ class Line:
     :param transport: TCP, or whatever runs on it; what it is registered with is paused and resumed as usual.
     """
 
-    __slots__ = ("_connection", "_portions", "_since_asked", "_socket", "is_slow", "message_bytes")
+    __slots__ = (
+        "_asked_s",
+        "_connection",
+        "_portions",
+        "_since_asked",
+        "_socket",
+        "is_slow",
+        "message_bytes",
+    )
 
     def __init__(self, transport: Any) -> None:
         self._portions = WHOLE
@@ -47,6 +58,7 @@ class Line:
         #: Whether what stands in front in a message waits noticeably for what stands behind it: a message is read as a whole.
         self.is_slow = False
         self._since_asked = 0
+        self._asked_s = 0.0
         self._connection = connection_below(transport)
         self._socket: Any = None
         found = getattr(self._connection, "socket", None)
@@ -58,7 +70,9 @@ class Line:
     def gave(self, size: int) -> None:
         """A message was written: see whether it may be followed by another one, and have the tunnel paused otherwise."""
         self._since_asked += size
-        if (self._since_asked < ASK_BYTES and not self.is_slow) or self._socket is None:
+        if self._socket is None:
+            return
+        if not self.is_slow and (self._since_asked < ASK_BYTES or monotonic() < self._asked_s + ASK_S):
             return
         info = self._ask()
         if info is not None and self.is_slow and 2 * info.unsent_bytes >= self._portions.unsent_bytes:
@@ -66,6 +80,7 @@ class Line:
 
     def _ask(self) -> TcpInfo | None:
         self._since_asked = 0
+        self._asked_s = monotonic()
         try:
             info = parse_tcp_info(self._socket.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, TCP_INFO_BYTES))
             wanted = portions(info.rate if info else None)

@@ -37,8 +37,6 @@ from kwic.wire.yamux import GoAwayCode
 
 #: A stream that begins to send so little goes before those that have more, until such are half a message ahead of them.
 FIRST_BYTES = 16_384
-#: What one stream may send before it is the next one's turn.
-TURN_BYTES = 65_536
 #: So many pings may be unanswered; whoever asks then waits for the answer to the last of them.
 PINGS_MAXIMUM = 8
 #: A stream that we closed and the peer did not is reset after so long: what TCP calls FIN-WAIT-2.
@@ -378,8 +376,8 @@ class Tunnel(Protocol):
         while self._ready and room > 0:
             stream = self._ready.popleft()
             if stream in self._waiting:
-                # Who is alone need not take turns.
-                sent = self._turn(stream, min(room, TURN_BYTES) if self._ready else room)
+                # All of it, if the stream has so much: large frames are cheap, and a message is soon sent.
+                sent = self._turn(stream, room)
                 self._ahead = max(0, self._ahead - sent)
                 room -= sent
         if not self._ready:

@@ -20,7 +20,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 
 from kwic.transport.direct_send import sender
-from kwic.transport.leg import READ_BYTES
+from kwic.transport.lean_tcp import CARRIER_READ_BYTES
 from kwic.transport.openssl_handles import BUFFER_BYTES, HANDLES, WANTS_MORE, Handles, Records
 
 #: A TLS record holds at most so much (RFC 8446 5.1).
@@ -70,7 +70,7 @@ class WholeTls(TLSMemoryBIOProtocol):
     def makeConnection(self, transport: Any) -> None:
         """Read large pieces from the socket."""
         if hasattr(transport, "bufferSize"):
-            transport.bufferSize = READ_BYTES
+            transport.bufferSize = CARRIER_READ_BYTES
         self._send = sender(transport)
         super().makeConnection(transport)
 

@@ -10,6 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from kwic.policy.portions import MOST_MESSAGE_BYTES
+from kwic.transport import line as line_module
 from kwic.transport.lean_tcp import LeanConnection, tcp_address
 from kwic.transport.line import ASK_BYTES, Line, connection_below
 from kwic.transport.tunnel import FIRST_BYTES, Tunnel
@@ -169,10 +170,21 @@ class LineTests(SynchronousTestCase):
     if not sys.platform.startswith("linux"):
         skip = "TCP_INFO and TCP_NOTSENT_LOWAT are Linux's"
 
+    def setUp(self) -> None:
+        self.patch(line_module, "ASK_S", 0.0)
+
     def ends(self) -> Ends:
         ends = Ends()
         self.addCleanup(ends.close)
         return ends
+
+    def test_not_asked_all_the_time(self) -> None:
+        """A line that has just been asked is not asked again however much it has taken: it is a fast one."""
+        self.patch(line_module, "ASK_S", 99.0)
+        line = Line(self.ends().connection)
+        self.patch(line, "_socket", Answering(packed(window=10, unsent=20_000)))
+        line.gave(9 * ASK_BYTES)
+        self.assertFalse(line.is_slow)
 
     def test_waits_for_the_kernel(self) -> None:
         """On a slow line whoever writes is paused after a message, and resumed by the connection when the kernel asks for more."""
