@@ -60,7 +60,7 @@ def _service(name: str, server: Any) -> dict[str, Any]:
             "waiting": server.waiting,
             "served": server.served,
             "failed": server.failed,
-            "paths": len(server.source.paths()),
+            "paths": sum(not path.facts.leaving for path in server.source.paths()),
         }
     return shown
 

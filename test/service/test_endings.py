@@ -8,6 +8,7 @@ from twisted.internet.protocol import Factory
 
 from kwic.config.address import parse_address
 from kwic.config.model import TlsOptions
+from kwic.service.status import status
 from kwic.transport.tls import Credentials
 from kwic.transport.websocket_client import WebSocketEndpoint
 from test.integration.certificates import demo_pki
@@ -33,7 +34,7 @@ class EndingTests(TlsCase):
     def setUp(self) -> None:
         super().setUp()
         self.network.names[HOST] = (CLOUD,)
-        self.start(
+        self.cloud = self.start(
             "cloud",
             CLOUD,
             security("cloud") + service("tcp://{ip}:5551", "pipe://a", "connect"),
@@ -120,3 +121,16 @@ class EndingTests(TlsCase):
         self.wait(lambda: self.lines(" is gone: "), 1.5)
         (line,) = self.lines(": closed, ")
         self.assert_ended(line.partition(": closed, ")[2])
+
+    def test_paths(self) -> None:
+        """The status counts the paths that a client may take: none through an agent that leaves, though its tunnel is still there."""
+
+        def paths() -> int:
+            return int(status(self.cloud)["services"][0]["paths"])
+
+        self.assertEqual(paths(), 0)
+        self.start_agent()
+        self.wait(lambda: paths() == 1)
+        (tunnel,) = self.cloud.context.far_instances._instances
+        tunnel.draining = True
+        self.assertEqual((paths(), tunnel.up), (0, True))
