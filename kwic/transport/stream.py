@@ -218,11 +218,13 @@ class Stream:
             return
         self._producer, self._streaming, self._producer_paused = producer, streaming, False
         if not streaming:
+            # What he writes is queued: he is asked for more when it has left.
+            self._queue = self._queue or deque()
             producer.resumeProducing()
 
     def unregisterProducer(self) -> None:
         """Forget the producer."""
-        self._producer = None
+        self._producer, self._streaming = None, True
 
     # -- IPushProducer: what the protocol says to what we deliver -----------------------------------------------------------
 
@@ -278,7 +280,7 @@ class Stream:
             view = memoryview(piece)
             piece = view[:limit_bytes]
             queue.appendleft(view[limit_bytes:])
-        if not queue:
+        if not queue and self._streaming:
             self._queue = None
         self.queued_bytes -= len(piece)
         return piece

@@ -183,6 +183,29 @@ class StreamTests(TunnelCase):
         self.assertEqual(Source.calls, ["pause", "resume"])
         stream.unregisterProducer()
 
+    def test_producer_that_wants_to_be_asked(self) -> None:
+        """It is asked for more until it has no more; what is written afterwards leaves at once again."""
+        stream, _, _, far = self.open()
+        left = [b"one ", b"two ", b"three "]
+
+        class Source:
+            def resumeProducing(self) -> None:
+                if left:
+                    stream.write(left.pop(0))
+                else:
+                    stream.unregisterProducer()
+
+            def stopProducing(self) -> None:
+                pass
+
+        stream.registerProducer(Source(), False)
+        self.link.pump()
+        stream.write(b"four")
+        self.assertEqual(stream.queued_bytes, 0)
+        stream.loseWriteConnection()
+        self.link.pump()
+        self.assertEqual((far.heard, far.events), (b"one two three four", ["end"]))
+
     def test_end_of_stream_waits_for_the_reader(self) -> None:
         """A paused reader learns of the end after the bytes before it."""
         stream, _, far_stream, far = self.open()
