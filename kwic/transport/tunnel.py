@@ -484,7 +484,10 @@ class Tunnel(Protocol):
             self._check.cancel()
         lost = Failure(ConnectionLost("the tunnel was lost"))
         for stream in tuple(self.streams.values()):
-            stream.link_lost(lost)
+            try:
+                stream.link_lost(lost)
+            except Exception:  # noqa: BLE001 - logged: the others are told, and whoever dials again
+                self.log.failure("a stream to {peer} could not be ended", peer=self.peer)
         self._first.clear()
         self._ready.clear()
         self._waiting.clear()

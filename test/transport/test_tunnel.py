@@ -509,6 +509,15 @@ class LivenessTests(TunnelCase):
         self.clock.advance(0.9)
         self.assertTrue(self.listener.up)
 
+    def test_a_client_with_a_fault(self) -> None:
+        """A fault in one protocol does not keep the others, or whoever dials again, from learning that the tunnel is gone."""
+        _, near, _, _ = self.open()
+        _, other, _, _ = self.open()
+        near.connectionLost = lambda reason: 1 // 0
+        self.dialer.abort("for a test")
+        self.assertEqual((other.events, self.users[0].events[-1][:4]), (["lost"], "down"))
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
     def test_nothing_is_left_behind(self) -> None:
         """A closed tunnel has no timers."""
         self.dialer.close()
