@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet import tcp
+from twisted.internet import main, tcp
+from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IReactorFDSet
 
-from kwic.transport.lean_tcp import SEND_BYTES, LeanConnection
+from kwic.transport.lean_tcp import SEND_BYTES, UNBROKEN, LeanConnection
 from kwic.transport.stream import Stream
 
 _OWN = (LeanConnection, Stream)
@@ -64,11 +65,19 @@ def sender(transport: Any) -> Callable[[Any], None]:
         ):
             transport.write(data if type(data) is bytes else bytes(data))
             return
-        sent = transport.writeSomeData(data)
-        if not isinstance(sent, int) or sent < 0:
-            # The connection is lost: the reactor will find out, and say so, in its own time.
-            transport.write(bytes(data))
-        elif sent < len(data):
+        try:
+            sent = transport.socket.send(data if len(data) <= SEND_BYTES else memoryview(data)[:SEND_BYTES])
+        except OSError as problem:
+            # It is full. Or it is lost: the reactor will find out, and say so, in its own time.
+            if problem.errno not in UNBROKEN:
+                transport.doRead = _lost
+            sent = 0
+        if sent < len(data):
             transport.write(bytes(memoryview(data)[sent:]))
 
     return send
+
+
+def _lost() -> ConnectionLost:
+    """In place of a read: the kernel says once that a connection is broken, and a read finds an end of stream afterwards."""
+    return main.CONNECTION_LOST

@@ -14,7 +14,7 @@ import struct
 from collections import deque
 from collections.abc import Callable, Iterable
 from enum import Enum
-from errno import ENOBUFS
+from errno import EAGAIN, ENOBUFS, EPIPE
 from typing import Any
 
 from twisted.internet import main
@@ -52,6 +52,8 @@ TcpAddress = IPv4Address | IPv6Address
 _RESETTING = struct.pack("ii", 1, 0)
 _DONE = Failure(main.CONNECTION_DONE)
 """One for all: it is met at the end of each connection."""
+#: What a send may fail with although nothing has broken: there is no room, or the peer had sent its end of stream before it closed altogether.
+UNBROKEN = (EAGAIN, ENOBUFS, EPIPE)
 
 
 def fits(reactor: Any) -> bool:
@@ -125,6 +127,7 @@ class LeanConnection:
     __slots__ = (
         "__weakref__",
         "_begun",
+        "_broken",
         "_outbound",
         "_peer",
         "_read_bytes",
@@ -175,6 +178,8 @@ class LeanConnection:
         self._outbound = _OPEN
         self._read_bytes = FIRST_READ_BYTES
         self._read_ended = False
+        #: A send was told that it is broken. The kernel says so once: a read finds an end of stream afterwards, and must not believe it.
+        self._broken = False
         # What the reactor is asked for; until it is begun, what it will be asked for.
         self._begun = False
         self._reading = True
@@ -213,6 +218,8 @@ class LeanConnection:
         except OSError:
             return main.CONNECTION_LOST
         if not data:
+            if self._broken:
+                return main.CONNECTION_LOST
             self.readConnectionLost(_DONE)
             return None
         got = len(data)
@@ -379,8 +386,9 @@ class LeanConnection:
             return
         try:
             sent = self.socket.send(data if len(data) <= SEND_BYTES else memoryview(data)[:SEND_BYTES])
-        except OSError:
+        except OSError as problem:
             # It is full. Or it is lost: the reactor will find out, and say so, in its own time.
+            self._broken = problem.errno not in UNBROKEN
             sent = 0
         if sent < len(data):
             rest = memoryview(data)[sent:]

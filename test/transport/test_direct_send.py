@@ -170,7 +170,21 @@ class SendTests(SynchronousTestCase):
         for _ in range(3):
             self.send(b"x")
         self.assertEqual(ends.reactor.writers, {self.connection})
+        self.assertIs(self.connection.doRead(), main.CONNECTION_LOST)
         self.assertIs(self.connection.doWrite(), main.CONNECTION_LOST)
+
+    def test_a_connection_that_ended_before(self) -> None:
+        """Who sends to a peer that has said its last word and gone still hears it, and that it was the last."""
+        ends = self.make()
+        heard: list[bytes] = []
+        self.connection.protocol.dataReceived = heard.append
+        ends.peer.sendall(b"last word")
+        ends.peer.close()
+        self.send(b"unwanted")
+        self.send(b"refused")
+        self.assertIs(self.connection.doRead(), None)
+        self.assertIs(self.connection.doRead(), main.CONNECTION_DONE)
+        self.assertEqual(heard, [b"last word"])
 
     def test_after_the_end(self) -> None:
         """Nothing goes out of a connection that is over, or that is being closed."""

@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
+from kwic.transport.direct_send import sender
 from kwic.transport.lean_tcp import LeanConnection, tcp_address
 from test.transport.real_tcp import connected
 
@@ -400,6 +401,16 @@ class Behaviour:
             yield self.until(lambda: self.protocol.lost)
             self.assertTrue(self.protocol.lost.check(error.ConnectionLost))
             self.assertTrue(source.stopped)
+
+    @defer.inlineCallbacks
+    def test_a_peer_that_vanishes_from_who_sends_at_once(self) -> Any:
+        """A reset of which a send past the reactor hears first is no end of stream for whoever reads."""
+        transport = self.connect(HalfCloser())
+        self.reset()
+        sender(transport)(b"x")
+        yield self.until(lambda: self.protocol.lost)
+        self.assertTrue(self.protocol.lost.check(error.ConnectionLost))
+        self.assertEqual(self.protocol.told, ["lost"])
 
     @defer.inlineCallbacks
     def test_after_the_end(self) -> Any:

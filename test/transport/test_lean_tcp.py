@@ -158,8 +158,7 @@ class ConnectionTests(SynchronousTestCase):
 
     def test_reset(self) -> None:
         """A reset is no orderly end, for a reader and for a writer."""
-        self.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        self.peer.close()
+        self.reset()
         self.assertIs(self.connection.doRead(), main.CONNECTION_LOST)
         self.connection.write(b"x")
         self.assertIs(self.connection.doWrite(), main.CONNECTION_LOST)
@@ -314,11 +313,37 @@ class ConnectionTests(SynchronousTestCase):
             self.connection.doWrite()
         self.assertEqual(bytes(found), piece * 20 + b"end")
 
+    def reset(self) -> None:
+        """The peer is gone from one moment to the next."""
+        self.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        self.peer.close()
+
+    def test_reset_that_a_send_was_told_of(self) -> None:
+        """A reset is no orderly end either when a send heard of it first; what came before it is delivered."""
+        self.peer.sendall(b"last word")
+        self.reset()
+        self.connection.send_now(b"x")
+        self.assertIs(self.connection.doRead(), None)
+        self.assertIs(self.connection.doRead(), main.CONNECTION_LOST)
+        self.assertEqual(self.protocol.received, [b"last word"])
+        self.assertIs(self.protocol.lost, None)
+
+    def test_end_before_a_send_failed(self) -> None:
+        """An orderly end is one, although a send to who had gone then is refused."""
+        self.peer.sendall(b"last word")
+        self.peer.close()
+        self.connection.send_now(b"unwanted")
+        self.connection.send_now(b"refused")
+        self.assertIn(self.connection, self.reactor.writers)
+        self.connection.doRead()
+        self.connection.doRead()
+        self.assertEqual(self.protocol.received, [b"last word"])
+        self.assertTrue(self.protocol.lost.check(error.ConnectionDone))
+
     def test_send_now_after_the_end(self) -> None:
         """Into a connection that was reset nothing is sent, and that is no fault here; nothing is sent for no bytes."""
         self.connection.send_now(b"")
-        self.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        self.peer.close()
+        self.reset()
         self.connection.send_now(b"x")
         self.assertIs(self.connection.doWrite(), main.CONNECTION_LOST)
         self.connection.connectionLost(Failure(main.CONNECTION_LOST))
