@@ -174,19 +174,33 @@ class Stream:
     async def _exchange(self, sock: socket.socket) -> None:
         sender = asyncio.create_task(self._send(sock))
         try:
-            async with asyncio.timeout(STREAM_IDLE_LIMIT_S):
-                self.exit_address = (await received(sock, PEER_BYTES)).decode("ascii", "replace").strip()
-            while data := await self._more(sock):
-                if data != self._pattern.at(self.back, len(data)) or self.back + len(data) > self.sent:
-                    raise BrokenError(WRONG)
-                self.back += len(data)
+            await self._receive(sock)
             if not sender.done() or self.back < self.sent:
                 raise BrokenError(CLOSED)  # an orderly end with bytes missing
         except TimeoutError:
             raise BrokenError(SILENT) from None
+        except BrokenError as broken:
+            # The kernel tells of a reset once. When it told the sender, the next read finds an end that was none. (Of a reset behind
+            # an orderly end the sender is told that the pipe is broken.)
+            if (
+                str(broken) == CLOSED
+                and sender.done()
+                and isinstance(sender.exception(), ConnectionResetError)
+            ):
+                raise BrokenError(RESET) from None
+            raise
         finally:
             sender.cancel()
             await asyncio.gather(sender, return_exceptions=True)
+
+    async def _receive(self, sock: socket.socket) -> None:
+        """Check what comes back, until the end."""
+        async with asyncio.timeout(STREAM_IDLE_LIMIT_S):
+            self.exit_address = (await received(sock, PEER_BYTES)).decode("ascii", "replace").strip()
+        while data := await self._more(sock):
+            if data != self._pattern.at(self.back, len(data)) or self.back + len(data) > self.sent:
+                raise BrokenError(WRONG)
+            self.back += len(data)
 
     async def _more(self, sock: socket.socket) -> bytes:
         async with asyncio.timeout(STREAM_IDLE_LIMIT_S):

@@ -274,7 +274,8 @@ def count_stream(verdict: Verdict, stream: Stream, windows: Sequence[Window]) ->
         verdict.streams_whole += 1
     elif stream.outcome == WRONG or (stream.outcome == CLOSED and not entry_died):
         verdict.wrong += 1
-        say(verdict, f"{stream.target} stream: {stream.outcome} at byte {stream.received} of {stream.sent}")
+        say(verdict, f"{stream.target} stream to {stream.exit or '?'}: {stream.outcome} at byte {stream.received} of {stream.sent}, "
+                     f"begun {stream.start_s:.3f}, ended {stream.end_s:.3f}")  # fmt: skip
     elif excused(stream, windows, touching):
         verdict.streams_cut += 1
     else:
