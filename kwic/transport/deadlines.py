@@ -56,7 +56,6 @@ class Deadlines:
         self._timer: IDelayedCall | None = None
         #: There is a timer, or there will be one when it is known who still waits.
         self._watched = False
-        self._at_end_of_turn: Callable[[Callable[[], None]], object] = getattr(clock, "at_end_of_turn", _now)
 
     def __contains__(self, deadline: Deadline) -> bool:
         return deadline in self._waits
@@ -71,7 +70,8 @@ class Deadlines:
         self._waits[deadline] = None
         if not self._watched:
             self._watched = True
-            self._at_end_of_turn(self._watch)
+            # Asked each time: a reactor learns of ends of turns after all that it serves was made (see `lean_reactor`).
+            getattr(self._clock, "at_end_of_turn", _now)(self._watch)
         return deadline
 
     def cancel(self, deadline: Deadline) -> None:

@@ -34,6 +34,23 @@ class DeadlinesTests(SynchronousTestCase):
         self.assertEqual(self.called, ["a", "b", "c"])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_at_the_end_of_a_turn(self) -> None:
+        """Where turns have ends the timer is set there, if anybody still waits; also where that was not known when the first was made."""
+        ends = []
+        self.clock.at_end_of_turn = ends.append
+        for left in ([], ["b"]):
+            first = self.begin("a")
+            first.cancel()
+            for name in left:
+                self.begin(name)
+            self.assertEqual(self.clock.getDelayedCalls(), [])
+            (end,) = ends
+            ends.clear()
+            end()
+            self.assertEqual(len(self.clock.getDelayedCalls()), len(left))
+        self.clock.advance(5)
+        self.assertEqual((self.called, ends, self.clock.getDelayedCalls()), (["b"], [], []))
+
     def test_taken_back(self) -> None:
         """Who took it back is not called, and taking back again does nothing; when nobody waits there is no timer."""
         first, second = self.begin("a"), self.begin("b")
