@@ -465,7 +465,10 @@ class Tunnel(Protocol):
         self._busy, was_busy = True, self._busy
         try:
             for event in self.session.receive(data):
-                self._handlers[type(event)](self, event)
+                try:
+                    self._handlers[type(event)](self, event)
+                except Exception:  # noqa: BLE001 - logged: a tunnel carries many clients, and the others go on
+                    self._failed(event)
         except ProtocolError as error:
             self._broken(error)
         finally:
@@ -494,6 +497,16 @@ class Tunnel(Protocol):
         self._askers.clear()
         self.session.abandon()
         self.user.tunnel_down(self, reason)
+
+    def _failed(self, event: Any) -> None:
+        """What an event was for raised an exception, which is being handled: its stream is reset."""
+        self.log.failure("a stream to {peer} failed and is reset", peer=self.peer)
+        stream = self.streams.get(getattr(event, "stream", 0))
+        if stream is not None:
+            try:
+                stream.abortConnection()
+            except Exception:  # noqa: BLE001 - as above
+                self.log.failure("a stream to {peer} could not be ended", peer=self.peer)
 
     def _broken(self, error: ProtocolError) -> None:
         """The peer broke a rule: say which, and close."""

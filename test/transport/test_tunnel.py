@@ -518,6 +518,28 @@ class LivenessTests(TunnelCase):
         self.assertEqual((other.events, self.users[0].events[-1][:4]), (["lost"], "down"))
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
+    def test_a_fault_of_one(self) -> None:
+        """A fault that comes of what was received resets the stream that it came for, on both sides; the others, and the tunnel, go on."""
+        stream, near, _, far = self.open()
+        other, _, _, other_far = self.open()
+        far.dataReceived = lambda data: 1 // 0
+        far.connectionLost = lambda reason: 1 // 0
+        stream.write(b"which it cannot take")
+        other.write(b"and others can")
+        self.link.pump()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
+        self.assertEqual(near.events[-1], "lost")
+        self.assertEqual(other_far.heard, b"and others can")
+        self.assertTrue(self.dialer.up)
+        self.assertEqual((len(self.dialer.streams), len(self.listener.streams)), (1, 1))
+
+    def test_a_fault_of_nobody(self) -> None:
+        """A fault of whoever waits for an answer is logged, and nothing else."""
+        self.dialer.ping(lambda: 1 // 0)
+        self.link.pump()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertTrue(self.dialer.up)
+
     def test_nothing_is_left_behind(self) -> None:
         """A closed tunnel has no timers."""
         self.dialer.close()
