@@ -5,7 +5,8 @@ A client waits, unread, until the far end of some path has been dialled for it. 
 1. Paths are tried one after another, the caller choosing each; at most `paths_maximum` of them, for `timeout_s` in all.
 2. A path that does not acknowledge within `acknowledge_s` is suspected, and the next one is tried beside it.
 3. A path that acknowledged and has not dialled its far end `ask_s` later is asked for a sign of life, for its peer may have died since. One that
-   gives none within `answer_s` is like one that did not acknowledge.
+   gives none within `answer_s` is like one that did not acknowledge. What its acknowledgement was late by is taken from that time, up to the
+   half of it: who is slow twice is no better than who is silent once.
 4. So is, beside the suspicion, a path that lives and whose far dial takes longer than `dial_s` from the acknowledgement.
 5. A slow attempt is not given up, for it may be the only one that ends well: the first path to connect wins, all others are abandoned.
 6. A path that refuses or is lost is out, and the next one is tried at once.
@@ -152,7 +153,7 @@ class Rules:
     """Seconds from the acknowledgement until a sign of life is asked for."""
 
     answer_s: float = ANSWER_S
-    """Seconds for that."""
+    """Seconds for that, and half of it for a path that took its time to acknowledge."""
 
     dial_s: float = DIAL_S
     """Seconds for a far dial, from the acknowledgement."""
@@ -170,6 +171,8 @@ class _Attempt:
     """When the phase has lasted too long."""
     dial_due_s: float = 0.0
     """When the far dial has, once it is acknowledged."""
+    answer_s: float = 0.0
+    """Seconds that it will have for a sign of life, once it is acknowledged."""
 
 
 class _Started(dict[int, _Attempt]):
@@ -267,6 +270,8 @@ class Attempts:
         one = self._attempts[attempt]
         if one.phase is _ASKED:
             one.phase = _ACKNOWLEDGED
+            most_s = self._rules.answer_s
+            one.answer_s = min(most_s, max(most_s / 2, one.due_s - now_s))
             one.due_s = now_s + self._rules.ask_s
             one.dial_due_s = now_s + self._rules.dial_s
         return []
@@ -325,7 +330,7 @@ class Attempts:
         """A phase has lasted too long."""
         if one.phase is _ACKNOWLEDGED:
             one.phase = _QUESTIONED
-            one.due_s = now_s + self._rules.answer_s
+            one.due_s = now_s + one.answer_s
             return [Ask(attempt=number)]
         lives = one.phase is _DIALLING
         one.phase = _SLOW

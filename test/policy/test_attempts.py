@@ -103,23 +103,32 @@ class SlowPathTests(AttemptsCase):
     def test_slow_dial(self) -> None:
         """A peer whose dial takes its time is asked for a sign of life; after 5 s the next path is tried, and nobody is suspected."""
         self.begin(0)
-        self.plan.acknowledged(0, 101.0)
-        self.assertEqual(self.plan.tick(101.5), [Ask(attempt=0)])
-        self.assertEqual(self.plan.deadline_s, 102.5)
+        self.plan.acknowledged(0, 100.5)
+        self.assertEqual(self.plan.tick(101.0), [Ask(attempt=0)])
+        self.assertEqual(self.plan.deadline_s, 102.0)
         self.assertEqual(self.plan.alive(0), [])
-        self.assertEqual(self.plan.deadline_s, 106.0)
-        self.assertEqual(self.plan.tick(106.0), [TryPath(attempt=1)])
+        self.assertEqual(self.plan.deadline_s, 105.5)
+        self.assertEqual(self.plan.tick(105.5), [TryPath(attempt=1)])
 
     def test_dead_after_the_acknowledgement(self) -> None:
         """A peer that gives no sign of life is suspected, and the next path tried beside it."""
         self.begin(0)
-        self.plan.acknowledged(0, 101.0)
-        self.plan.tick(101.5)
-        self.assertEqual(self.plan.tick(102.4), [])
-        self.assertEqual(self.plan.tick(102.5), [Suspect(attempt=0), TryPath(attempt=1)])
-        self.begin(1, 102.5)
+        self.plan.acknowledged(0, 100.5)
+        self.plan.tick(101.0)
+        self.assertEqual(self.plan.tick(101.9), [])
+        self.assertEqual(self.plan.tick(102.0), [Suspect(attempt=0), TryPath(attempt=1)])
+        self.begin(1, 102.0)
         self.assertEqual(self.plan.alive(0), [])
         self.assertEqual(self.plan.connected(0), [Succeed(attempt=0), Abandon(attempt=1)])
+
+    def test_slow_twice(self) -> None:
+        """What an acknowledgement was late by is taken from the time for a sign of life, of which at least half is left."""
+        for late_s, answer_s in ((0.0, 1.0), (0.5, 1.0), (0.75, 0.75), (1.0, 0.5), (1.4, 0.5)):
+            self.setUp()
+            self.begin(0)
+            self.plan.acknowledged(0, 100.0 + late_s)
+            self.plan.tick(100.0 + late_s + ASK_S)
+            self.assertAlmostEqual(self.plan.deadline_s, 100.0 + late_s + ASK_S + answer_s)
 
     def test_signs_of_life_unasked(self) -> None:
         """They change nothing."""
