@@ -81,6 +81,13 @@ class WorkersCase(GatewayTestCase):
             clients.append(client)
         return clients
 
+    def serve_by_each(self, host: str, port: int) -> list[socket.socket]:
+        """New clients as above, until each worker serves one: whoever wakes up first takes the next."""
+        clients: list[socket.socket] = []
+        while len(clients) < 10 * CLIENTS and not all(one["clients"] for one in self.workers(host)):
+            clients += self.serve_all(host, port, 1)
+        return clients
+
 
 def parent_of(pid: int) -> int:
     """The parent of a process."""
@@ -155,7 +162,7 @@ class SimpleWorkersTests(WorkersCase, SimpleTestCase):
         """Stopping is a drain of all workers: what is open may finish, then the instance ends with status 0."""
         self.start()
         host, port = ENTRANCES["A"]
-        clients = self.serve_all(host, port, 6)
+        clients = self.serve_by_each(host, port)
         self.processes[CLOUD].signal(signal.SIGTERM)
         self.wait_for_line(CLOUD, "worker 1: waiting up to 30 s")
         for client in clients:
