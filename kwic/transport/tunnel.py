@@ -37,6 +37,8 @@ from kwic.wire.yamux import GoAwayCode
 
 #: A stream that begins to send so little goes before those that have more, until such are half a message ahead of them.
 FIRST_BYTES = 16_384
+#: What is left of a message is no room for another stream when it is less than this part of it: a frame costs the other end as much as a message.
+SCRAPS = 8
 #: So many pings may be unanswered; whoever asks then waits for the answer to the last of them.
 PINGS_MAXIMUM = 8
 #: A stream that we closed and the peer did not is reset after so long: what TCP calls FIN-WAIT-2.
@@ -380,6 +382,8 @@ class Tunnel(Protocol):
                 sent = self._turn(stream, room)
                 self._ahead = max(0, self._ahead - sent)
                 room -= sent
+                if room < whole // SCRAPS:
+                    break
         if not self._ready:
             self._ahead = 0
             self._let_first(room)

@@ -301,6 +301,25 @@ class BlockedLinkTests(TunnelCase):
             moved += 16_384
         self.assertLess(moved, 262_144 + 65_536 + 16_384)
 
+    def message_of_two(self, size: int) -> tuple[int, int]:
+        """How much of two streams, of which the first has so much and the second a lot, is in the next message."""
+        first, *_ = self.open()
+        second, *_ = self.open()
+        self.dialer.pauseProducing()
+        first.write(b"a" * size)
+        second.write(b"b" * 200_000)
+        self.dialer.resumeProducing()
+        message, *_ = self.link.a.buffer
+        return message.count(b"a"), message.count(b"b")
+
+    def test_what_is_left_is_filled(self) -> None:
+        """What one stream leaves of a message is the next one's."""
+        self.assertEqual(self.message_of_two(200_000), (200_000, 62_144))
+
+    def test_no_scraps(self) -> None:
+        """Unless it is so little that a frame of it is not worth while."""
+        self.assertEqual(self.message_of_two(262_000), (262_000, 0))
+
     def test_nothing_is_taken_while_the_link_is_full(self) -> None:
         """A link that does not move holds a bounded number of bytes."""
         self.link.a.frozen = True
