@@ -340,7 +340,7 @@ class Tunnel(Protocol):
 
     def _uncork(self) -> None:
         self._corked = False
-        if self.up and self._has_something:
+        if (self.session.output_bytes or self._ready or self._first or self._closing) and self.up:
             self._send_ready()
 
     @property

@@ -165,7 +165,9 @@ class WholeTls(TLSMemoryBIOProtocol):
         if plain:
             protocol: Any = self.wrappedProtocol
             protocol.dataReceived(plain if getattr(protocol, "takes_views", False) else bytes(plain))
-        records.flush()
+        else:
+            # It was about TLS itself, which may have an answer. One to what comes among data leaves with what is written next.
+            records.flush()
 
     def _flushSendBIO(self) -> None:
         """Hand on what OpenSSL wants to send, until it has no more."""
