@@ -37,6 +37,9 @@ from kwic.wire.yamux import GoAwayCode
 
 #: A stream that begins to send so little goes before those that have more, until such are half a message ahead of them.
 FIRST_BYTES = 16_384
+#: Where so many streams wait, each may send so much before it is the next one's turn.
+MANY = 16
+TURN_BYTES = 65_536
 #: What is left of a message is no room for another stream when it is less than this part of it: a frame costs the other end as much as a message.
 SCRAPS = 8
 #: So many pings may be unanswered; whoever asks then waits for the answer to the last of them.
@@ -378,8 +381,8 @@ class Tunnel(Protocol):
         while self._ready and room > 0:
             stream = self._ready.popleft()
             if stream in self._waiting:
-                # All of it, if the stream has so much: large frames are cheap, and a message is soon sent.
-                sent = self._turn(stream, room)
+                # All of it, if the stream has so much: large frames are cheap, and a message is soon sent. Where many wait it is each one's turn sooner.
+                sent = self._turn(stream, room if len(self._ready) < MANY else min(room, TURN_BYTES))
                 self._ahead = max(0, self._ahead - sent)
                 room -= sent
                 if room < whole // SCRAPS:

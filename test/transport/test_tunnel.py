@@ -316,6 +316,16 @@ class BlockedLinkTests(TunnelCase):
         """What one stream leaves of a message is the next one's."""
         self.assertEqual(self.message_of_two(200_000), (200_000, 62_144))
 
+    def test_shorter_turns_among_many(self) -> None:
+        """Where many wait, several share a message."""
+        streams = [self.open()[0] for _ in range(20)]
+        self.dialer.pauseProducing()
+        for number, stream in enumerate(streams):
+            stream.write(bytes((200 + number,)) * 200_000)
+        self.dialer.resumeProducing()
+        message, *_ = self.link.a.buffer
+        self.assertEqual([message.count(200 + number) for number in range(5)], [65_536] * 4 + [0])
+
     def test_no_scraps(self) -> None:
         """Unless it is so little that a frame of it is not worth while."""
         self.assertEqual(self.message_of_two(262_000), (262_000, 0))
