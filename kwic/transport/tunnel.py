@@ -2,9 +2,9 @@
 A tunnel: one session, its streams and its liveness, on any byte transport.
 
 The tunnel translates: bytes from the link feed the session, its events go to the streams, and what the session wants to say goes out in few,
-large messages. Streams with something to send take turns; while the link is full they wait. Little is given to the link at once where it is slow
-(`line.Line`), and a stream that had nothing to send before goes first with a little: an interactive byte waits for no other stream's bulk. The
-link is always read: a slow reader stops its own stream by not returning credit, never the tunnel.
+large messages. What nothing else waits before goes past all queues; otherwise streams take turns (`scheduler`), and while the link is full they wait.
+Little is given to the link at once where it is slow (`line`). The link is always read: a slow reader stops its own stream by not returning credit, never the
+tunnel.
 
 Rejected: pausing the link when one stream's reader is slow (every other stream would stall), and a timer for the writes (an interactive byte
 would wait for it).
@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 from typing import Protocol as Interface
 
-from twisted.internet.error import ConnectionAborted, ConnectionLost
+from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger, LogLevel
@@ -29,19 +29,13 @@ from kwic.policy.liveness import NORMAL, Action, Liveness, Timing
 from kwic.transport.autobahn_channel import PROTOCOL_ERROR
 from kwic.transport.lean_reactor import end_of_turn
 from kwic.transport.line import Line
-from kwic.transport.stream import Outbound, Stream
+from kwic.transport.scheduler import FIRST_BYTES, Scheduler
+from kwic.transport.stream import Stream
 from kwic.wire import events as wire
 from kwic.wire.limits import Limits
 from kwic.wire.session import Session
 from kwic.wire.yamux import GoAwayCode
 
-#: A stream that begins to send so little goes before those that have more, until such are half a message ahead of them.
-FIRST_BYTES = 16_384
-#: Where so many streams wait, each may send so much before it is the next one's turn.
-MANY = 16
-TURN_BYTES = 65_536
-#: What is left of a message is no room for another stream when it is less than this part of it: a frame costs the other end as much as a message.
-SCRAPS = 8
 #: So many pings may be unanswered; whoever asks then waits for the answer to the last of them.
 PINGS_MAXIMUM = 8
 #: A stream that we closed and the peer did not is reset after so long: what TCP calls FIN-WAIT-2.
@@ -111,12 +105,7 @@ class Tunnel(Protocol):
         self._timing = timing
         self._liveness = Liveness(timing, clock.seconds())
         self._line = Line(None)
-        #: Those that had nothing to send before, and little now.
-        self._first: deque[Stream] = deque()
-        self._ready: deque[Stream] = deque()
-        #: What the first have sent before the others, and the others not since.
-        self._ahead = 0
-        self._waiting: set[Stream] = set()
+        self._scheduler = Scheduler(self.session)
         self._pings: dict[int, float] = {}
         self._last_ping = 0
         #: Who waits for the answer to a ping.
@@ -245,7 +234,8 @@ class Tunnel(Protocol):
         :returns: whether they are on their way; they have to be queued otherwise.
         """
         size = len(data)
-        if self._blocked or self._first or self._ready or size > self._line.message_bytes or not self.up:
+        waiting = self._scheduler
+        if self._blocked or waiting.first or waiting.ready or size > self._line.message_bytes or not self.up:
             return False
         if self._busy or (self._corked and size <= FIRST_BYTES):
             # The message that leaves at the end of this takes them along.
@@ -274,7 +264,7 @@ class Tunnel(Protocol):
         :param number: the stream's; nothing of it may wait.
         :returns: whether it is on its way; it has to be queued otherwise.
         """
-        if self._blocked or self._first or self._ready or not self.up:
+        if self._blocked or self._scheduler.first or self._scheduler.ready or not self.up:
             return False
         self.session.finish(number)
         self.flush()
@@ -282,9 +272,7 @@ class Tunnel(Protocol):
 
     def wants_to_send(self, stream: Stream) -> None:
         """A stream has bytes or an end to send."""
-        if stream not in self._waiting:
-            self._waiting.add(stream)
-            (self._first if stream.queued_bytes <= FIRST_BYTES else self._ready).append(stream)
+        self._scheduler.add(stream)
         self.flush()
 
     def consumed(self, stream: Stream, size: int) -> None:
@@ -303,7 +291,7 @@ class Tunnel(Protocol):
         """A stream is over for its protocol."""
         self.streams.pop(stream.number, None)
         self._unanswered.pop(stream.number, None)
-        self._waiting.discard(stream)
+        self._scheduler.discard(stream)
         if not self.session.dead and self.session.is_open(stream.number):
             self._half_open.append((self.clock.seconds() + HALF_OPEN_S, stream.number))
         self._check_empty()
@@ -343,19 +331,20 @@ class Tunnel(Protocol):
 
     def _uncork(self) -> None:
         self._corked = False
-        if (self.session.output_bytes or self._ready or self._first or self._closing) and self.up:
+        if self._has_something and self.up:
             self._send_ready()
 
     @property
     def _has_something(self) -> object:
         """Whether there are bytes to send, or a goodbye."""
-        return bool(self._ready or self._first) or self._closing or self.session.output_bytes
+        waiting = self._scheduler
+        return self.session.output_bytes or waiting.ready or waiting.first or self._closing
 
     def _send_ready(self) -> None:
         self._busy = True
         try:
             while not self._blocked and self.up:
-                self._fill()
+                self._scheduler.fill(self._line.message_bytes, is_slow=self._line.is_slow)
                 size = self.session.output_bytes
                 chunks = self.session.take_output()
                 if not chunks:
@@ -367,73 +356,6 @@ class Tunnel(Protocol):
         if self._closing:
             self._closing = False
             self.close()
-
-    def _fill(self) -> None:
-        """Let the streams put one message's worth into the session, a turn each."""
-        whole = room = self._line.message_bytes
-        if self._ready:
-            sent = self._let_first(max(0, whole // 2 - self._ahead))
-            self._ahead += sent
-            if sent and self._line.is_slow:
-                # By itself: a message is read as a whole, so they would have to wait for what is behind them.
-                return
-            room -= sent
-        while self._ready and room > 0:
-            stream = self._ready.popleft()
-            if stream in self._waiting:
-                # All of it, if the stream has so much: large frames are cheap, and a message is soon sent. Where many wait it is each one's turn sooner.
-                sent = self._turn(stream, room if len(self._ready) < MANY else min(room, TURN_BYTES))
-                self._ahead = max(0, self._ahead - sent)
-                room -= sent
-                if room < whole // SCRAPS:
-                    break
-        if not self._ready:
-            self._ahead = 0
-            self._let_first(room)
-
-    def _let_first(self, room: int) -> int:
-        """
-        The turns of those that begin with little.
-
-        :param room: for all of them.
-        :returns: how much they sent.
-        """
-        left = room
-        while self._first and left > 0:
-            stream = self._first.popleft()
-            if stream in self._waiting:
-                left -= self._turn(stream, min(left, FIRST_BYTES))
-        return room - left
-
-    def _turn(self, stream: Stream, limit: int) -> int:
-        """One stream's turn: its bytes within credit and limit, then its end. It queues up again when it has more."""
-        sent = 0
-        number = stream.number
-        while sent < limit and stream.queued_bytes:
-            room = min(self.session.credit(number), limit - sent)
-            piece = stream.take(room) if room else None
-            if piece is None:
-                break
-            self.session.send(number, piece)
-            sent += len(piece)
-        ending = stream.ending
-        if stream.queued_bytes and self.session.credit(number):
-            self._ready.append(stream)
-        else:
-            self._waiting.discard(stream)
-        if ending is not None:
-            self._send_end(stream, ending)
-        if sent:
-            stream.sent()
-        return sent
-
-    def _send_end(self, stream: Stream, ending: Outbound) -> None:
-        if ending is Outbound.FINISHING:
-            self.session.finish(stream.number)
-            stream.end_sent()
-        else:
-            self.session.reset(stream.number)
-            stream.lost(Failure(ConnectionAborted()))
 
     # -- IPushProducer: the link --------------------------------------------------------------------------------------------
 
@@ -480,7 +402,7 @@ class Tunnel(Protocol):
             self._broken(error)
         finally:
             self._busy = was_busy
-        if self._ready or self._first or self._closing or self.session.output_bytes:
+        if self._has_something:
             self.flush()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -498,9 +420,7 @@ class Tunnel(Protocol):
                 stream.link_lost(lost)
             except Exception:  # noqa: BLE001 - logged: the others are told, and whoever dials again
                 self.log.failure("a stream to {peer} could not be ended", peer=self.peer)
-        self._first.clear()
-        self._ready.clear()
-        self._waiting.clear()
+        self._scheduler.clear()
         self._askers.clear()
         self.session.abandon()
         self.user.tunnel_down(self, reason)
