@@ -129,3 +129,17 @@ class Joined:
         for connection in self.connections:
             if connection.connected:
                 connection.connectionLost(Failure(main.CONNECTION_LOST))
+
+
+class Recording(Protocol):
+    """Writes down what happens."""
+
+    def __init__(self) -> None:
+        self.received: list[bytes] = []
+        self.lost: Failure | None = None
+
+    def dataReceived(self, data: bytes) -> None:
+        self.received.append(data)
+
+    def connectionLost(self, reason: Failure = main.CONNECTION_DONE) -> None:
+        self.lost = reason
